@@ -1,0 +1,91 @@
+"""All settings: one frozen object, read from the environment in one place."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+from urllib.parse import urlsplit
+
+from chat.errors import ConfigError
+
+
+def setting(default: Any, about: str, at_least: float | None = None, secret: bool = False) -> Any:
+    """A field of Config with the sentence that the documentation shows, and its smallest allowed value."""
+    return field(default=default, repr=not secret, metadata={"about": about, "at_least": at_least})
+
+
+@dataclass(frozen=True)
+class Config:
+    """Every setting with its default. In the environment a name is in upper case; lists are split at commas."""
+
+    host: str = setting("127.0.0.1", "Address the web process listens on; 0.0.0.0 for all.")
+    port: int = setting(8000, "Port the web process listens on.", 0)
+    web_concurrency: int = setting(1, "Web processes (gunicorn workers).", 1)
+    worker_concurrency: int = setting(200, "Turns that one worker process answers side by side.", 1)
+    secret_key: str = setting("", "Signs sessions. `make run` makes one in DATA_DIR; a deployment must set its own.", secret=True)
+    data_dir: str = setting(".data", "Where `make run` keeps its private Valkey's data and the secret key.")
+    redis_url: str = setting(
+        "redis://127.0.0.1:6379/0",
+        "Redis with JSON commands: redis://, rediss:// (TLS), unix://, or redis+sentinel://host:port,host:port/name/db."
+        " `make run` starts a private Valkey when it is not set.",
+        secret=True,
+    )
+    redis_tls_verify: bool = setting(True, "Verify the certificate of a rediss:// server; 0 for a self-signed one.")
+    broker_url: str = setting("", "Celery's broker, of any kind that kombu knows; REDIS_URL when it is not set.", secret=True)
+    cors_origins: tuple[str, ...] = setting((), "Origins of other sites whose pages may use this server.")
+    chat_ttl_s: int = setting(3600, "Seconds that a guest's conversation lives after its last use.", 1)
+    message_max_chars: int = setting(4000, "Longest message, in characters.", 1)
+    pending_max: int = setting(16, "Messages that may wait in one conversation.", 1)
+    model_url: str = setting(
+        "",
+        "A server that speaks the Hugging Face text-generation protocol. When it is not set, the tiny GPT-J that"
+        " ships with Parley is started.",
+    )
+    model_token: str = setting("", "Bearer token for MODEL_URL.", secret=True)
+    model_context_tokens: int = setting(2048, "Tokens that the model can take in, prompt and reply together.", 64)
+    model_max_new_tokens: int = setting(160, "Longest reply, in the model's tokens.", 1)
+    model_temperature: float = setting(0.4, "Sampling temperature; 0 always takes the likeliest word.", 0)
+    model_top_p: float = setting(0.9, "Nucleus sampling: share of the probability that is drawn from.", 0)
+    model_connect_s: float = setting(3.0, "Seconds to wait for a connection to the model's server.", 0.01)
+    model_read_s: float = setting(60.0, "Seconds that the model may stay silent.", 0.01)
+    turn_limit_s: float = setting(120.0, "Seconds that one attempt at a reply may take, waiting for the model included.", 0.1)
+    lease_s: float = setting(5.0, "Seconds after which the turn of a silent worker is given to another one.", 0.2)
+    renew_s: float = setting(0.4, "Seconds between two renewals of a lease; a stop is seen this soon.", 0.01)
+    sweep_s: float = setting(1.0, "Seconds between two looks for work that no worker has heard of.", 0.01)
+    log_level: str = setting("info", "debug, info, warning or error.")
+
+    @property
+    def broker(self) -> str:
+        """The broker's address as the user gave it."""
+        return self.broker_url or self.redis_url
+
+
+def from_environ(environ: Mapping[str, str] = os.environ) -> Config:
+    """Read the settings that are set and not empty. Raises ConfigError that names the setting and what it takes."""
+    values = {f.name: _parse(f, environ[f.name.upper()]) for f in fields(Config) if environ.get(f.name.upper(), "").strip()}
+    config = Config(**values)
+    if config.log_level not in ("debug", "info", "warning", "error"):
+        raise ConfigError("LOG_LEVEL takes debug, info, warning or error.")
+    if config.model_max_new_tokens >= config.model_context_tokens:
+        raise ConfigError("MODEL_MAX_NEW_TOKENS must be smaller than MODEL_CONTEXT_TOKENS.")
+    if config.model_url and urlsplit(config.model_url).scheme not in ("http", "https"):
+        raise ConfigError("MODEL_URL takes an http:// or https:// address.")
+    return config
+
+
+def _parse(f: Any, raw: str) -> Any:
+    name, raw = f.name.upper(), raw.strip()
+    if f.type is bool:
+        if raw.lower() not in ("1", "0", "true", "false", "yes", "no"):
+            raise ConfigError(f"{name} takes 1 or 0, not {raw!r}.")
+        return raw.lower() in ("1", "true", "yes")
+    if f.type not in (int, float):
+        return raw if f.type is str else tuple(part.strip() for part in raw.split(",") if part.strip())
+    try:
+        value = f.type(raw)
+    except ValueError:
+        raise ConfigError(f"{name} takes a {'whole ' if f.type is int else ''}number, not {raw!r}.") from None
+    # Written as "not (a >= b)" so that NaN is refused too.
+    if f.metadata["at_least"] is not None and not (f.metadata["at_least"] <= value < float("inf")):
+        raise ConfigError(f"{name} takes a number of at least {f.metadata['at_least']:g}, not {raw!r}.")
+    return value
