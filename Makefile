@@ -1,0 +1,76 @@
+# The commands of this project; `make help` lists them.
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes
+LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+	--no-emit-index-url --no-header --no-annotate
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev system-packages run test test-quick lint size reset model lock settings
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: setup  ## Start Parley on http://127.0.0.1:8000 and keep it running; Ctrl-C ends it
+	@exec $(PY) run.py
+
+setup: $(VENV)/.installed  ## Make .venv with what Parley needs to run
+
+setup-dev: $(VENV)/.installed-dev
+
+test: setup-dev system-packages  ## Run every test
+	@$(PY) -m pytest
+
+test-quick: setup-dev  ## Run the tests that are not slow: under a minute
+	@$(PY) -m pytest -m "not slow"
+
+lint: setup-dev  ## Check style and types
+	@$(PY) -m ruff check --quiet .
+	@$(PY) -m ruff format --quiet --check .
+	@$(PY) -m mypy
+
+size: setup  ## Print how many lines there are, and the longest functions
+	@$(PY) size.py
+
+settings: setup  ## Write docs/configuration.md's table and .env.example anew from chat/config.py
+	@$(PY) -m docs.settings
+
+reset: setup  ## Empty DATA_DIR (.data): every conversation of `make run` is lost
+	@$(PY) run.py --reset
+
+model:  ## Train the tiny GPT-J anew (a quarter of an hour, an environment of its own)
+	@$(PYTHON) -m venv .venv-train
+	@.venv-train/bin/python -m pip install --quiet -r gptj/train/requirements.txt
+	@.venv-train/bin/python -m gptj.train
+
+# uv, because it resolves for every platform and Python from 3.11 at once: pip-tools leaves out what this machine
+# does not need, and `pip --require-hashes` then refuses to install on the others.
+lock: setup  ## Pin the newest versions of requirements*.in, with hashes
+	@$(PY) -m pip install --quiet --disable-pip-version-check uv
+	@$(LOCK) --output-file requirements.txt requirements.in
+	@$(LOCK) --output-file requirements-dev.txt requirements-dev.in
+
+# The browser tests drive Debian's Chromium, and the proxy test runs a real nginx.
+system-packages:
+	@if command -v chromium >/dev/null && PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null; then :; \
+	elif command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+		echo "Installing chromium and nginx for the tests."; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
+			chromium nginx-light >/dev/null; \
+	else echo "Chromium or nginx is missing: install both, or their tests are skipped (and fail where CI is set)."; fi
+
+$(VENV)/.installed: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Parley needs Python 3.11 or newer; name one with: make PYTHON=python3.12 …" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+		|| { echo "Python's venv module is missing; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@echo "Installing what Parley needs into $(VENV); this takes about half a minute."
+	@[ -x $(PY) ] || $(PYTHON) -m venv $(VENV)
+	@$(INSTALL) -r requirements.txt
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	@$(INSTALL) -r requirements-dev.txt
+	@touch $@
