@@ -22,7 +22,9 @@ class Config:
     port: int = setting(8000, "Port the web process listens on.", 0)
     web_concurrency: int = setting(1, "Web processes (gunicorn workers).", 1)
     worker_concurrency: int = setting(200, "Turns that one worker process answers side by side.", 1)
-    secret_key: str = setting("", "Signs sessions. `make run` makes one in DATA_DIR; a deployment must set its own.", secret=True)
+    secret_key: str = setting(
+        "", "Signs sessions. `make run` makes one in DATA_DIR; a deployment must set its own.", secret=True
+    )
     data_dir: str = setting(".data", "Where `make run` keeps its private Valkey's data and the secret key.")
     redis_url: str = setting(
         "redis://127.0.0.1:6379/0",
@@ -31,7 +33,9 @@ class Config:
         secret=True,
     )
     redis_tls_verify: bool = setting(True, "Verify the certificate of a rediss:// server; 0 for a self-signed one.")
-    broker_url: str = setting("", "Celery's broker, of any kind that kombu knows; REDIS_URL when it is not set.", secret=True)
+    broker_url: str = setting(
+        "", "Celery's broker, of any kind that kombu knows; REDIS_URL when it is not set.", secret=True
+    )
     cors_origins: tuple[str, ...] = setting((), "Origins of other sites whose pages may use this server.")
     chat_ttl_s: int = setting(3600, "Seconds that a guest's conversation lives after its last use.", 1)
     message_max_chars: int = setting(4000, "Longest message, in characters.", 1)
@@ -48,7 +52,9 @@ class Config:
     model_top_p: float = setting(0.9, "Nucleus sampling: share of the probability that is drawn from.", 0)
     model_connect_s: float = setting(3.0, "Seconds to wait for a connection to the model's server.", 0.01)
     model_read_s: float = setting(60.0, "Seconds that the model may stay silent.", 0.01)
-    turn_limit_s: float = setting(120.0, "Seconds that one attempt at a reply may take, waiting for the model included.", 0.1)
+    turn_limit_s: float = setting(
+        120.0, "Seconds that one attempt at a reply may take, waiting for the model included.", 0.1
+    )
     lease_s: float = setting(5.0, "Seconds after which the turn of a silent worker is given to another one.", 0.2)
     renew_s: float = setting(0.4, "Seconds between two renewals of a lease; a stop is seen this soon.", 0.01)
     sweep_s: float = setting(1.0, "Seconds between two looks for work that no worker has heard of.", 0.01)
@@ -62,7 +68,9 @@ class Config:
 
 def from_environ(environ: Mapping[str, str] = os.environ) -> Config:
     """Read the settings that are set and not empty. Raises ConfigError that names the setting and what it takes."""
-    values = {f.name: _parse(f, environ[f.name.upper()]) for f in fields(Config) if environ.get(f.name.upper(), "").strip()}
+    values = {
+        f.name: _parse(f, environ[f.name.upper()]) for f in fields(Config) if environ.get(f.name.upper(), "").strip()
+    }
     config = Config(**values)
     if config.log_level not in ("debug", "info", "warning", "error"):
         raise ConfigError("LOG_LEVEL takes debug, info, warning or error.")

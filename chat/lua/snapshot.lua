@@ -1,0 +1,3 @@
+-- ARGV: viewer. Answers ok (the snapshot).
+touch()
+return {'ok', snapshot()}

@@ -1,0 +1,144 @@
+"""The way to Redis: connecting, and running the atomic scripts in chat/lua."""
+
+import ssl
+from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from chat import errors, keys
+from chat.config import Config
+
+T = TypeVar("T")
+
+# Scripts that find or make conversations; all others work on one that must exist.
+_BARE = ("create", "sweep")
+_REFUSALS: dict[str, type[errors.ChatError]] = {
+    e.code: e for e in (errors.SchemaTooNew, errors.FencedOff, errors.NotLastTurn, errors.Busy)
+} | {
+    "gone": errors.ConversationGone,
+    "fenced": errors.FencedOff,
+    "full": errors.QueueFull,
+    "conflict": errors.MessageConflict,
+    "unknown": errors.MessageUnknown,
+}
+
+
+class Store:
+    """Runs the scripts. Every one may be repeated as it stands, so a lost answer is asked for again.
+
+    `patience` says how often: once for a web process, whose clients ask again themselves, and for some
+    20 seconds for a worker, which would lose the reply that it is writing.
+    """
+
+    def __init__(self, config: Config, patience: int = 1) -> None:
+        self.config = config
+        self.client = connect(config, patience)
+        self._scripts = {name: self.client.register_script(_source(name)) for name in _names()}
+
+    def run(self, script: str, conversation_id: str, *args: str | int) -> list[Any]:
+        """Run a script on a conversation and return what it answers: a word, then what the script's head says.
+
+        Raises ConversationGone, SchemaTooNew or another error of `_REFUSALS`, and StoreUnavailable.
+        """
+        answer = guarded(lambda: self._scripts[script](keys.conversation(conversation_id), args))
+        return _checked(answer)
+
+    def run_all(self, calls: Iterable[tuple[str, list[str], tuple[str | int, ...]]]) -> list[Any]:
+        """Run scripts in one round trip, each given as name, keys and arguments, and return their bare answers."""
+        pipeline = self.client.pipeline(transaction=False)
+        for script, on, args in calls:
+            self._scripts[script](on, args, client=pipeline)
+        answers: list[Any] = guarded(pipeline.execute)
+        return answers
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.client.close()
+
+
+def guarded(call: Callable[[], T]) -> T:
+    """Call Redis; its being away, full, read-only or loading becomes StoreUnavailable."""
+    try:
+        return call()
+    except (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError, redis.OutOfMemoryError) as error:
+        # The class says enough; the message may hold an address with a password.
+        raise errors.StoreUnavailable() from error
+
+
+def connect(config: Config, patience: int = 1) -> "redis.Redis":
+    """A client for REDIS_URL with time limits on every call. Nothing is sent yet. Raises ConfigError."""
+    url = urlsplit(config.redis_url)
+    options: dict[str, Any] = {
+        "decode_responses": True,
+        "socket_timeout": 2,
+        "socket_connect_timeout": 2,
+        "retry": Retry(ExponentialBackoff(cap=0.5, base=0.05), patience),
+        "max_connections": 10_000,
+    }
+    if url.scheme in ("rediss", "rediss+sentinel") and not config.redis_tls_verify:
+        options |= {"ssl_cert_reqs": ssl.CERT_NONE, "ssl_check_hostname": False}
+    try:
+        if url.scheme in ("redis+sentinel", "rediss+sentinel"):
+            return _through_sentinel(config.redis_url, options)
+        return redis.Redis.from_url(config.redis_url, **options)
+    except ValueError:
+        raise errors.ConfigError(
+            "REDIS_URL takes redis://, rediss://, unix:// or redis+sentinel://host:port,host:port/name/db."
+        ) from None
+
+
+def _through_sentinel(address: str, options: dict[str, Any]) -> "redis.Redis":
+    """redis+sentinel://[user:password@]host:port,host:port/name[/db][?sentinel_password=…], or rediss+sentinel://."""
+    url = urlsplit(address)
+    credentials, _, hosts = url.netloc.rpartition("@")
+    user, _, password = credentials.partition(":")
+    name, _, db = url.path.strip("/").partition("/")
+    sentinels = [(host, int(port or 26379)) for host, _, port in (h.partition(":") for h in hosts.split(","))]
+    if not name:
+        raise ValueError("no service name")
+    options = options | {"db": int(db or 0), "ssl": url.scheme.startswith("rediss")}
+    if password:
+        options |= {"password": unquote(password), "username": unquote(user) or None}
+    own = {"socket_timeout": 2, "socket_connect_timeout": 2} | {k: v for k, v in options.items() if k.startswith("ssl")}
+    if secret := parse_qs(url.query).get("sentinel_password"):
+        own["password"] = secret[0]
+    # redis-py has no types for its Sentinel.
+    found: Any = Sentinel(sentinels, sentinel_kwargs=own)  # type: ignore[no-untyped-call]
+    client: redis.Redis = found.master_for(name, **options)
+    return client
+
+
+def check(client: "redis.Redis") -> None:
+    """Raise StoreUnavailable when Redis does not answer, StoreUnsuitable when it has no JSON commands."""
+    try:
+        guarded(lambda: client.json().get("parley"))
+    except redis.ResponseError as error:
+        raise errors.StoreUnsuitable() from error
+
+
+def _checked(answer: Any) -> list[Any]:
+    if answer[0] in _REFUSALS:
+        raise _REFUSALS[answer[0]]()
+    found: list[Any] = answer
+    return found
+
+
+def _names() -> list[str]:
+    return [path.stem for path in _lua().glob("*.lua") if path.stem not in ("common", "conversation")]
+
+
+@cache
+def _source(name: str) -> str:
+    parts = ["common", name] if name in _BARE else ["common", "conversation", name]
+    return "\n".join((_lua() / f"{part}.lua").read_text() for part in parts)
+
+
+def _lua() -> Path:
+    return Path(__file__).with_name("lua")

@@ -1,0 +1,110 @@
+"""A turn as the worker writes it: begin, emit, renew, finish, release; and the sweep that finds abandoned ones."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from uuid import uuid4
+
+import orjson
+
+from chat import keys
+from chat.errors import Busy, ConversationGone, FencedOff
+from chat.events import dumps, utf16_units
+from chat.store import Store
+
+STRIKES_MAX = 3
+_WORKER = "*"
+_GIVEN_UP = {"code": "attempts_exhausted", "detail": "The reply broke off three times.", "retryable": True}
+
+
+@dataclass
+class Turn:
+    """A turn that this worker holds. Its methods raise FencedOff when another worker has taken it over.
+
+    `window` is the last four messages, the newest human one among them. `length` counts the UTF-16 code units
+    written so far.
+    """
+
+    store: Store
+    conversation_id: str
+    fence: str
+    message_id: str
+    reply_id: str
+    attempt: int
+    window: list[dict[str, Any]]
+    length: int = field(default=0, init=False)
+
+    @classmethod
+    def begin(cls, store: Store, conversation_id: str) -> "Turn | None":
+        """Take up the conversation's next turn; None when another worker has it or nothing waits."""
+        fence, lease_ms = uuid4().hex, int(store.config.lease_s * 1000)
+        try:
+            answer = store.run(
+                "begin", conversation_id, _WORKER, fence, str(uuid4()), lease_ms, STRIKES_MAX, _more(_GIVEN_UP)
+            )
+        except (Busy, ConversationGone):
+            return None
+        if answer[0] == "idle":
+            return None
+        turn = orjson.loads(answer[1])
+        window = orjson.loads(answer[2])
+        return cls(store, conversation_id, fence, turn["message_id"], turn["reply_id"], turn["attempt"], window)
+
+    def emit(self, text: str) -> bool:
+        """Add a delta to the reply; False when a stop was asked for."""
+        answer = self._run("emit", self._lease_ms, *self._delta(text))
+        self.length += utf16_units(text)
+        return bool(answer[0] == "go")
+
+    def finish(self, status: Literal["completed", "stopped", "failed"], text: str = "", **more: Any) -> int:
+        """End the turn, with a last delta where there is one. Returns how many messages wait.
+
+        `more` goes into the event: the code, detail and retryable of a failure.
+        """
+        answer = self._run("finish", status, _more(more), *self._delta(text))
+        return int(answer[1])
+
+    def release(self, strike: bool, delay_ms: int = 0) -> None:
+        """Give the turn back, to be taken up after `delay_ms`. Three strikes end it."""
+        self._run("release", int(strike), delay_ms)
+
+    @property
+    def renewal(self) -> tuple[str, list[str], tuple[str | int, ...]]:
+        """The call of `renew` for this turn, for a pipeline of many."""
+        return "renew", keys.conversation(self.conversation_id), (_WORKER, self.fence, self._lease_ms)
+
+    @property
+    def _lease_ms(self) -> int:
+        return int(self.store.config.lease_s * 1000)
+
+    def _delta(self, text: str) -> tuple[str | int, ...]:
+        data = dumps({"reply_id": self.reply_id, "text": text, "offset": self.length})
+        return self.length, utf16_units(text), text, data
+
+    def _run(self, script: str, *args: str | int) -> list[Any]:
+        try:
+            return self.store.run(script, self.conversation_id, _WORKER, self.fence, *args)
+        except ConversationGone as error:
+            # Deleted while the reply was being written: the same to a worker as being fenced off.
+            raise FencedOff() from error
+
+
+def renew(store: Store, turns: Sequence[Turn]) -> dict[str, list[Turn]]:
+    """Renew the leases of many turns in one round trip. Returns those that are asked to stop and those fenced off."""
+    answers = store.run_all(turn.renewal for turn in turns)
+    found: dict[str, list[Turn]] = {"stop": [], "fenced": []}
+    for turn, answer in zip(turns, answers, strict=True):
+        if answer[0] != "go":
+            found["stop" if answer[0] == "stop" else "fenced"].append(turn)
+    return found
+
+
+def sweep(store: Store, again_ms: int = 2000) -> list[str]:
+    """Name the conversations whose work nobody does; each is named again after `again_ms` if that does not change."""
+    answers = store.run_all(("sweep", on, (again_ms,)) for on in keys.indexes())
+    return [conversation_id for found in answers for conversation_id in found]
+
+
+def _more(fields: dict[str, Any]) -> str:
+    """Fields to add to an event that the script renders: `,"a":1` for {"a": 1}."""
+    return "," + dumps(fields)[1:-1] if fields else ""

