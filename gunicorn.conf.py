@@ -6,14 +6,15 @@ from chat.config import from_environ
 from chat.errors import ConfigError
 
 try:
-    config = from_environ()
+    # Not "config": gunicorn has a setting of that name.
+    settings = from_environ()
 except ConfigError as error:
     sys.exit(f"Parley cannot start: {error}")
-if not config.secret_key:
+if not settings.secret_key:
     sys.exit("Parley cannot start: SECRET_KEY is not set; give it a long random value and keep it.")
 
-bind = f"[{config.host}]:{config.port}" if ":" in config.host else f"{config.host}:{config.port}"
-workers = config.web_concurrency
+bind = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"
+workers = settings.web_concurrency
 worker_class = "gevent"
 # Each stream and each socket holds a connection for as long as somebody watches.
 worker_connections = 10_000
@@ -21,4 +22,4 @@ worker_connections = 10_000
 keepalive = 75
 # Platforms kill what is still there 30 s after SIGTERM.
 graceful_timeout = 20
-loglevel = config.log_level
+loglevel = settings.log_level
