@@ -32,10 +32,10 @@ lint: setup-dev  ## Check style and types
 	@$(PY) -m mypy
 
 size: setup  ## Print how many lines there are, and the longest functions
-	@$(PY) size.py
+	@$(PY) tools/size.py
 
 settings: setup  ## Write docs/configuration.md's table and .env.example anew from chat/config.py
-	@$(PY) -m docs.settings
+	@$(PY) -m tools.settings
 
 reset: setup  ## Empty DATA_DIR (.data): every conversation of `make run` is lost
 	@$(PY) run.py --reset

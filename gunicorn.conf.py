@@ -23,3 +23,5 @@ keepalive = 75
 # Platforms kill what is still there 30 s after SIGTERM.
 graceful_timeout = 20
 loglevel = settings.log_level
+# Nobody needs it, and two servers of one user would quarrel over its path.
+control_socket_disable = True
