@@ -47,9 +47,9 @@ def main() -> None:
         sys.exit(f"Parley cannot start: {detail}")
 
 
-def environment() -> dict[str, str]:
+def environment(file: Path = ROOT / ".env") -> dict[str, str]:
     """The environment and, where it is silent, `.env`; programs of this Python's environment come first."""
-    env = {name: value or "" for name, value in dotenv_values(ROOT / ".env", interpolate=False).items()} | os.environ
+    env = {name: value or "" for name, value in dotenv_values(file, interpolate=False).items()} | os.environ
     path = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])
     return env | {"PATH": path, "PYTHONUNBUFFERED": "1"}
 
