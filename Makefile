@@ -32,13 +32,13 @@ lint: setup-dev  ## Check style and types
 	@$(PY) -m mypy
 
 size: setup  ## Print how many lines there are, and the longest functions
-	@$(PY) tools/size.py
+	@$(PY) -m tools.size
 
 settings: setup  ## Write docs/configuration.md's table and .env.example anew from chat/config.py
 	@$(PY) -m tools.settings
 
 reset: setup  ## Empty DATA_DIR (.data): every conversation of `make run` is lost
-	@$(PY) run.py --reset
+	@$(PY) -m tools.reset
 
 model:  ## Train the tiny GPT-J anew (a quarter of an hour, an environment of its own)
 	@$(PYTHON) -m venv .venv-train

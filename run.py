@@ -35,13 +35,12 @@ GUARDIAN_S = 9.0
 
 def main() -> None:
     os.chdir(ROOT)
+    # What the parts keep is for their user alone.
+    os.umask(0o077)
     try:
         env = environment()
         config = from_environ(env)
-        if sys.argv[1:] == ["--reset"]:
-            return reset(config)
-        supervisor = prepare(config, env)
-        supervisor.run()
+        prepare(config, env).run()
     except (CannotStart, ChatError) as error:
         detail = error.detail if isinstance(error, ChatError) else error
         sys.exit(f"Parley cannot start: {detail}")
@@ -57,8 +56,7 @@ def environment(file: Path = ROOT / ".env") -> dict[str, str]:
 def prepare(config: Config, env: dict[str, str]) -> Supervisor:
     """Check what can be checked before anything starts, and make the parts. Raises CannotStart or a ChatError."""
     check_packages()
-    data = Path(config.data_dir).expanduser().resolve()
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    data = data_folder(config)
     lock = take(data)
     config = replace(config, port=config.port or free_port())
     check_port(config)
@@ -154,6 +152,16 @@ def check_packages() -> None:
                 raise CannotStart(f"the package {name[0]} is missing; run `make setup`.") from None
 
 
+def data_folder(config: Config) -> Path:
+    """DATA_DIR, which is made where it does not exist."""
+    data = Path(config.data_dir).expanduser().resolve()
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotStart(f"DATA_DIR cannot be {data}: {error.strerror}.") from None
+    return data
+
+
 def take(data: Path) -> int:
     """Lock the data directory and return the lock's descriptor. Waits for the guardian of a Parley that was killed."""
     lock = os.open(data / "lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -240,20 +248,6 @@ def is_healthy(config: Config) -> bool:
         return False
     finally:
         connection.close()
-
-
-def reset(config: Config) -> None:
-    """Empty the data directory of what Parley keeps there, after asking."""
-    data = Path(config.data_dir).expanduser().resolve()
-    if not data.exists():
-        return print(f"There is nothing in {data}.")
-    take(data)
-    if input(f"Delete every conversation in {data}? Type yes: ") != "yes":
-        raise CannotStart("nothing was deleted.")
-    shutil.rmtree(data / "appendonlydir", ignore_errors=True)
-    for name in ("secret_key", "valkey.sock", "lock"):
-        (data / name).unlink(missing_ok=True)
-    print(f"{data} is empty now.")
 
 
 if __name__ == "__main__":
