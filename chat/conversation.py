@@ -135,7 +135,7 @@ class Conversation:
     def exists(self) -> bool:
         """Whether it is there for this viewer; counts as a use."""
         try:
-            self._run("page", 0, 0)
+            self._run("look")
         except ConversationGone:
             return False
         return True

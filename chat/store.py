@@ -77,6 +77,7 @@ def connect(config: Config, patience: int = 1) -> "redis.Redis":
     url = urlsplit(config.redis_url)
     options: dict[str, Any] = {
         "decode_responses": True,
+        "protocol": 2,  # every server and proxy speaks it, and pub/sub needs no more
         "socket_timeout": 2,
         "socket_connect_timeout": 2,
         "retry": Retry(ExponentialBackoff(cap=0.5, base=0.05), patience),

@@ -1,0 +1,220 @@
+"""The hub: one pub/sub connection of this process feeds every stream of events that it serves."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
+from threading import Event as Flag
+from threading import Lock, Thread
+
+from chat import keys
+from chat.conversation import Conversation
+from chat.errors import ConversationGone, StoreUnavailable
+from chat.events import Event, Position
+from chat.live import Live
+from chat.store import Store
+
+QUEUE_MAX = 256
+LOOK_S = 5.0
+CONFIRM_S = 5.0
+AGAIN_S = 0.5
+
+log = logging.getLogger(__name__)
+
+
+class Watch:
+    """One stream's place in the hub: what arrived for it and was not yet sent.
+
+    A stream that is slower than its conversation drops what does not fit; it reads that from the store
+    when it has caught up, so a slow client costs no memory and misses nothing.
+    """
+
+    def __init__(self) -> None:
+        self._arrived: SimpleQueue[Event | None] = SimpleQueue()
+        self._incomplete = False
+        self.newest: Position | None = None
+
+    def put(self, event: Event) -> None:
+        self.newest = event.position
+        if self._arrived.qsize() < QUEUE_MAX:
+            self._arrived.put(event)
+        else:
+            self._incomplete = True
+
+    def look(self) -> None:
+        """Make the stream read from the store: something may have been missed."""
+        self._incomplete = True
+        self._arrived.put(None)
+
+    def arrivals(self, after: Position, ping_s: float) -> Iterator[Event | None]:
+        """Yield what arrives after a position, and None when nothing does, until something is missing."""
+        while not (self._incomplete and self._arrived.empty()):
+            try:
+                event = self._arrived.get(timeout=ping_s)
+            except Empty:
+                yield None
+                continue
+            if event is None:
+                continue
+            if event.type == "gone":
+                raise ConversationGone()
+            if event.position.epoch != after.epoch or event.position.n > after.n + 1:
+                break
+            if event.position.n == after.n + 1:
+                after = event.position
+                yield event
+        self._incomplete = False
+
+
+class Channel:
+    """A conversation's channel: who watches it, and whether Redis has confirmed that we hear it."""
+
+    def __init__(self, conversation_id: str) -> None:
+        self.conversation_id = conversation_id
+        self.watches: set[Watch] = set()
+        self.confirmed = Flag()
+
+    def put(self, event: Event) -> None:
+        for watch in list(self.watches):
+            watch.put(event)
+
+    def look(self, newest: Position | None = None) -> None:
+        """Make the streams read from the store, but for those that have the newest event already."""
+        for watch in list(self.watches):
+            if newest is None or watch.newest != newest:
+                watch.look()
+
+
+class Hub:
+    """All streams of this process. Made in the process that uses it: its threads do not survive a fork."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._channels: dict[str, Channel] = {}
+        self._lock = Lock()
+        self._live: Live | None = None
+        self._left = Flag()
+        self._threads = [Thread(target=work, daemon=True, name="hub") for work in (self._hear, self._look)]
+        for thread in self._threads:
+            thread.start()
+
+    def follow(
+        self, conversation: Conversation, after: Position | None = None, ping_s: float = 15
+    ) -> Iterator[Event | None]:
+        """Yield a conversation's events after a position, without end, and None every `ping_s` seconds without one.
+
+        Without a position, or with one that proves nothing, the first event is a reset. Returns when the process
+        shuts down. Raises ConversationGone, and StoreUnavailable when Redis is away at the beginning.
+        """
+        position, begun = after or Position("", 0), False
+        # Subscribe before reading: the other way round loses what is published in between.
+        with self._watching(conversation.id) as watch:
+            while not self._left.is_set():
+                try:
+                    batch = conversation.read(position)
+                except StoreUnavailable:
+                    if not begun:
+                        raise
+                    yield None
+                    time.sleep(AGAIN_S)
+                    continue
+                begun = True
+                for event in batch.events:
+                    position = event.position
+                    yield event
+                if batch.more:
+                    continue
+                position = watch.newest = batch.newest
+                for arrival in watch.arrivals(position, ping_s):
+                    position = arrival.position if arrival else position
+                    yield arrival
+                    if self._left.is_set():
+                        return
+
+    def leave(self) -> None:
+        """End all streams: this process shuts down."""
+        self._left.set()
+        for channel in list(self._channels.values()):
+            channel.look()
+        with self._lock, suppress(StoreUnavailable):
+            if self._live:
+                self._live.ping()
+
+    def join(self) -> None:
+        """Wait until the threads of a hub that was told to leave have ended."""
+        for thread in self._threads:
+            thread.join()
+
+    @contextmanager
+    def _watching(self, conversation_id: str) -> Iterator[Watch]:
+        watch, name = Watch(), keys.live(conversation_id)
+        with self._lock:
+            channel = self._channels.get(name)
+            if not channel:
+                channel = self._channels[name] = Channel(conversation_id)
+                self._tell("subscribe", name)
+            channel.watches.add(watch)
+        try:
+            if not channel.confirmed.wait(CONFIRM_S):
+                raise StoreUnavailable()
+            yield watch
+        finally:
+            with self._lock:
+                channel.watches.discard(watch)
+                if not channel.watches and self._channels.get(name) is channel:
+                    del self._channels[name]
+                    self._tell("unsubscribe", name)
+
+    def _tell(self, what: str, name: str) -> None:
+        """Subscribe or unsubscribe; without a connection the next one subscribes to all that is watched then."""
+        try:
+            if self._live:
+                getattr(self._live, what)(name)
+        except StoreUnavailable:
+            log.warning("the hub's connection to Redis is lost")
+
+    def _hear(self) -> None:
+        """Keep a connection and hand out what comes over it."""
+        while not self._left.is_set():
+            try:
+                live = Live(self._store)
+                with self._lock:
+                    self._live = live
+                    if self._channels:
+                        live.subscribe(*self._channels)
+                self._hand_out(live)
+            except StoreUnavailable:
+                # Whoever watches reads again when its channel is confirmed.
+                time.sleep(AGAIN_S)
+            finally:
+                with self._lock:
+                    dead, self._live = self._live, None
+                if dead:
+                    dead.close()
+
+    def _hand_out(self, live: Live) -> None:
+        while not self._left.is_set():
+            heard = live.hear(LOOK_S)
+            channel = self._channels.get(heard.channel) if heard else None
+            if not heard or not channel:
+                continue
+            if heard.event:
+                channel.put(heard.event)
+            else:
+                again = channel.confirmed.is_set()
+                channel.confirmed.set()
+                if again:
+                    channel.look()
+
+    def _look(self) -> None:
+        """Every few seconds compare what arrived with what is stored; it also keeps watched conversations alive."""
+        while not self._left.wait(LOOK_S):
+            channels = list(self._channels.values())
+            try:
+                asked = (("look", keys.conversation(channel.conversation_id), ("*",)) for channel in channels)
+                answers = self._store.run_all(asked)
+            except StoreUnavailable:
+                continue
+            for channel, answer in zip(channels, answers, strict=True):
+                channel.look(Position(*answer[1:]) if answer[0] == "ok" else None)

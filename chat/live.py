@@ -1,0 +1,71 @@
+"""One pub/sub connection that carries the events of many conversations."""
+
+from threading import Lock
+from typing import Any, NamedTuple
+
+from chat.errors import StoreUnavailable
+from chat.events import Event
+from chat.store import Store, guarded
+
+
+class Heard(NamedTuple):
+    """What came in: an event of a conversation, or None for the confirmation that it is subscribed to."""
+
+    channel: str
+    event: Event | None
+
+
+class Live:
+    """Subscriptions on one connection. One thread reads; any may subscribe and unsubscribe.
+
+    Sharded pub/sub (Redis 7) costs the same on a single server, and on a cluster it stays on its node. Not redis-py's
+    PubSub: that one reconnects by itself, in whichever thread it happens to fail, and does not tell that events
+    were missed. Every method raises StoreUnavailable when the connection is lost; then make a new Live.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._pool = store.client.connection_pool
+        self._connection: Any = guarded(self._pool.get_connection)
+        self._sending = Lock()
+        self._silent = False
+
+    def subscribe(self, *channels: str) -> None:
+        """Ask for the events of these channels; the confirmation of each is heard later."""
+        self._send("SSUBSCRIBE", *channels)
+
+    def unsubscribe(self, channel: str) -> None:
+        self._send("SUNSUBSCRIBE", channel)
+
+    def hear(self, timeout_s: float) -> Heard | None:
+        """The next thing that comes in, or None when nothing does in time.
+
+        A connection that is silent for so long is asked for a sign of life, and lost when none comes: nothing else
+        would notice that the other end is gone.
+        """
+        if not guarded(lambda: self._connection.can_read(timeout=timeout_s)):
+            if self._silent:
+                raise StoreUnavailable()
+            self._silent = True
+            self.ping()
+            return None
+        self._silent = False
+        match guarded(self._connection.read_response):
+            case ["smessage", channel, payload]:
+                return Heard(channel, Event.published(payload))
+            case ["ssubscribe", channel, _]:
+                return Heard(channel, None)
+        return None
+
+    def ping(self) -> None:
+        """Make `hear` return soon."""
+        self._send("PING")
+
+    def close(self) -> None:
+        """Hang up; by the thread that hears."""
+        self._connection.disconnect()
+        self._pool.release(self._connection)
+
+    def _send(self, *command: str) -> None:
+        packed = self._connection.pack_command(*command)
+        with self._sending:
+            guarded(lambda: self._connection.send_packed_command(packed, check_health=False))

@@ -1,0 +1,168 @@
+"""The hub against a real store: whoever follows a conversation misses nothing and sees nothing twice."""
+
+from collections.abc import Iterator
+from threading import Thread
+
+import pytest
+from services import wait_for
+
+import app.hub
+from app.hub import QUEUE_MAX, Hub
+from chat.conversation import Conversation
+from chat.errors import ConversationGone
+from chat.events import Event, Position
+from chat.store import Store
+from chat.turns import Turn
+
+
+@pytest.fixture
+def hub(store: Store) -> Iterator[Hub]:
+    hub = Hub(store)
+    yield hub
+    hub.leave()
+    hub.join()
+
+
+@pytest.fixture
+def chat(store: Store) -> Conversation:
+    return Conversation.create(store)
+
+
+class Reader:
+    """Follows in a thread of its own and keeps what it saw."""
+
+    def __init__(self, hub: Hub, chat: Conversation, after: Position | None = None) -> None:
+        self.seen: list[Event] = []
+        self.error: Exception | None = None
+        self._stream = hub.follow(chat, after, ping_s=0.05)
+        self._thread = Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        try:
+            self.seen.extend(event for event in self._stream if event)
+        except Exception as error:
+            self.error = error
+
+    def kinds(self) -> list[str]:
+        return [event.type for event in self.seen]
+
+    def ended(self) -> bool:
+        return not self._thread.is_alive()
+
+
+def start(chat: Conversation) -> Position:
+    return Position(Position.parse(chat.snapshot()["position"]).epoch, 0)
+
+
+def turn(store: Store, chat: Conversation, *pieces: str) -> None:
+    chat.accept("Hi")
+    running = Turn.begin(store, chat.id)
+    assert running
+    for piece in pieces:
+        running.emit(piece)
+    running.finish("completed")
+
+
+def test_two_readers_see_the_same_events_once_and_in_order(store: Store, hub: Hub, chat: Conversation) -> None:
+    readers = [Reader(hub, chat, start(chat)) for _ in range(2)]
+    for _ in range(3):
+        turn(store, chat, "a", "b", "c")
+    for reader in readers:
+        wait_for(lambda: len(reader.seen) == 18)  # noqa: B023 -- called before the loop goes on
+        numbers = [event.position.n for event in reader.seen]
+        assert numbers == list(range(1, 19))
+
+
+def test_without_a_position_the_first_event_is_a_reset(store: Store, hub: Hub, chat: Conversation) -> None:
+    turn(store, chat, "a")
+    reader = Reader(hub, chat)
+    wait_for(lambda: reader.kinds() == ["reset"])
+    turn(store, chat, "b")
+    wait_for(lambda: reader.kinds() == ["reset", "accepted", "started", "delta", "completed"])
+
+
+def test_events_between_subscribing_and_reading_come_once(store: Store, hub: Hub, chat: Conversation) -> None:
+    stream = hub.follow(chat, start(chat))
+    chat.accept("one")
+    first = next(stream)  # subscribed and read by now
+    chat.accept("two")
+    second = next(stream)
+    assert [event.content["message"]["text"] for event in (first, second) if event] == ["one", "two"]
+    stream.close()
+
+
+def test_a_lost_connection_to_redis_leaves_no_hole(store: Store, hub: Hub, chat: Conversation) -> None:
+    reader = Reader(hub, chat, start(chat))
+    chat.accept("one")
+    wait_for(lambda: len(reader.seen) == 1)
+    store.client.client_kill_filter(_type="pubsub")
+    chat.accept("two")
+    wait_for(lambda: len(reader.seen) == 2)
+    chat.accept("three")
+    wait_for(lambda: len(reader.seen) == 3)
+    assert [event.position.n for event in reader.seen] == [1, 2, 3]
+
+
+def test_an_event_that_pubsub_lost_is_found_by_looking(
+    store: Store, chat: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.hub, "LOOK_S", 0.1)
+    hub = Hub(store)
+    reader = Reader(hub, chat, start(chat))
+    chat.accept("one")
+    wait_for(lambda: len(reader.seen) == 1)
+    # What a script would have stored, without the PUBLISH that got lost.
+    base = next(key for key in store.client.keys("*:log")).removesuffix(":log")
+    store.client.hincrby(f"{base}:run", "n", 1)
+    store.client.xadd(f"{base}:log", {"type": "accepted", "data": "{}"}, id="0-2")
+    wait_for(lambda: [event.position.n for event in reader.seen] == [1, 2])
+    hub.leave()
+    hub.join()
+
+
+def test_a_slow_reader_costs_no_memory_and_misses_nothing(store: Store, hub: Hub, chat: Conversation) -> None:
+    slow = hub.follow(chat, start(chat), ping_s=0.05)
+    chat.accept("Hi")
+    running = Turn.begin(store, chat.id)
+    assert running
+    assert next(slow)
+    for _ in range(QUEUE_MAX * 2):
+        running.emit("x")
+    quick = Reader(hub, chat, start(chat))
+    wait_for(lambda: len(quick.seen) == QUEUE_MAX * 2 + 2)
+    seen = [1]
+    while seen[-1] < QUEUE_MAX * 2 + 2:
+        event = next(slow)
+        seen += [event.position.n] if event else []
+    assert seen == list(range(1, QUEUE_MAX * 2 + 3))
+    slow.close()
+
+
+def test_deletion_ends_the_stream(hub: Hub, chat: Conversation) -> None:
+    reader = Reader(hub, chat)
+    wait_for(lambda: reader.seen)
+    chat.delete()
+    wait_for(reader.ended)
+    assert isinstance(reader.error, ConversationGone)
+
+
+def test_leaving_ends_all_streams(hub: Hub, chat: Conversation) -> None:
+    reader = Reader(hub, chat)
+    wait_for(lambda: reader.seen)
+    hub.leave()
+    wait_for(reader.ended)
+    assert reader.error is None
+
+
+def test_a_stream_that_ends_gives_its_subscription_back(store: Store, hub: Hub, chat: Conversation) -> None:
+    stream = hub.follow(chat)
+    next(stream)
+    assert len(store.client.execute_command("PUBSUB", "SHARDCHANNELS")) == 1
+    stream.close()
+    wait_for(lambda: store.client.execute_command("PUBSUB", "SHARDCHANNELS") == [])
+
+
+def test_an_unknown_conversation_is_gone_at_once(store: Store, hub: Hub) -> None:
+    with pytest.raises(ConversationGone):
+        next(hub.follow(Conversation(store, "nobody")))
