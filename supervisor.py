@@ -114,6 +114,7 @@ class Supervisor:
     def __init__(self, stages: Sequence[Sequence[Part]], ready: str, lock: int | None = None) -> None:
         self.stages, self.ready, self.lock = stages, ready, lock
         self.started: list[Part] = []
+        self.is_ready = False
         self.interrupts = 0
         self.parent = os.getppid()
         self.guardian = self._hire()
@@ -128,6 +129,7 @@ class Supervisor:
             for stage in self.stages:
                 self._start(stage)
             if not self.ending:
+                self.is_ready = True
                 say(self.ready)
             while not self.ending:
                 self._tick()
@@ -159,9 +161,6 @@ class Supervisor:
             part.start(_inbox(self.guardian))
             self.started.append(part)
         while not self.ending and not all(part.answers() for part in stage):
-            for part in self.started:
-                if part.process and (part.process.poll() or 0) > 0:
-                    raise CannotStart(f"{part.name} {part.fate} before all was ready; what it said is above.")
             self._tick()
 
     def _tick(self) -> None:
@@ -170,6 +169,9 @@ class Supervisor:
             self.guardian = self._hire()
         for part in self.started:
             if part.process and not part.runs:
+                # What fails by itself at the start would fail for ever; what was killed may be started again.
+                if not self.is_ready and part.process.returncode > 0:
+                    raise CannotStart(f"{part.name} {part.fate} before all was ready; what it said is above.")
                 say(f"{part.name} {part.fate}; it starts again in {part.put_off():g} s.")
                 part.clear_away(_inbox(self.guardian))
             elif not part.process and time.monotonic() >= part.next_start:
