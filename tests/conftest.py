@@ -1,13 +1,21 @@
 """What the tests share: one Valkey with RedisJSON for the session, emptied before each test that uses it."""
 
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from services import valkey
+from model_stub import ModelStub
+from services import Process, python, valkey
 
 from chat.config import Config
 from chat.store import Store
+
+WORKER = python(*"-m celery -A tasks worker -P gevent --without-gossip --without-mingle --without-heartbeat".split())
+
+
+def broker(redis_url: str) -> str:
+    return redis_url.replace("unix://", "redis+socket://") + "?virtual_host=1"
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +33,28 @@ def config(redis_url: str) -> Config:
 @pytest.fixture
 def store(config: Config) -> Iterator[Store]:
     store = Store(config)
-    store.client.flushall()
+    store.client.flushdb()
     yield store
     store.close()
+
+
+@pytest.fixture
+def model_stub() -> Iterator[ModelStub]:
+    with ModelStub() as stub:
+        yield stub
+
+
+@pytest.fixture
+def start_worker(redis_url: str, tmp_path: Path) -> Iterator[Callable[..., Process]]:
+    """Starts workers as the Procfile does; settings by name. Their rings are kept apart from the emptied store."""
+    started: list[Process] = []
+
+    def start(**settings: str) -> Process:
+        log = tmp_path / f"worker-{len(started)}.log"
+        started.append(Process(WORKER, log, REDIS_URL=redis_url, BROKER_URL=broker(redis_url), **settings))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.end(signal.SIGKILL)
+        assert "Traceback" not in process.log.read_text(), process.log.read_text()

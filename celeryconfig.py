@@ -1,0 +1,27 @@
+"""Celery's settings. The queue is a doorbell: nothing here is relied on for a message to be answered."""
+
+from chat.config import from_environ
+from chat.errors import ConfigError
+from tasks.broker import address, transport_options
+
+try:
+    _config = from_environ()
+    broker_url = address(_config)
+    broker_transport_options = transport_options(_config)
+except ConfigError as error:
+    raise SystemExit(f"parley: {error.detail}") from None
+
+worker_concurrency = _config.worker_concurrency
+# A ring is taken only by a worker that can answer at once; what waits here would expire.
+worker_prefetch_multiplier = 1
+worker_disable_rate_limits = True
+worker_send_task_events = False
+worker_redirect_stdouts = False
+broker_connection_retry_on_startup = True
+broker_connection_max_retries = None
+
+task_default_queue = "parley"
+task_ignore_result = True
+task_publish_retry = False
+task_serializer = "json"
+accept_content = ["json"]

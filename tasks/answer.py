@@ -1,0 +1,85 @@
+"""The one task: answer the next message of a conversation."""
+
+import logging
+from dataclasses import replace
+from typing import Any
+
+from celery.signals import worker_init, worker_shutdown, worker_shutting_down
+
+from chat import store
+from chat.config import Config, from_environ
+from chat.errors import StoreUnavailable, StoreUnsuitable
+from chat.store import Store
+from chat.turns import Turn
+from gptj.client import Model
+from tasks import celery
+from tasks.bell import ring
+from tasks.keeper import Keeper
+from tasks.tiny import Server
+from tasks.writing import Writing
+
+# About 20 seconds: a restart of Redis must not cost the reply that is being written.
+PATIENCE = 40
+
+log = logging.getLogger(__name__)
+
+
+class Worker:
+    """The parts of this worker process."""
+
+    def __init__(self, config: Config) -> None:
+        self.tiny = None if config.model_url else Server()
+        if self.tiny:
+            config = replace(config, model_url=self.tiny.url)
+        self.store = Store(config, PATIENCE)
+        self.model = Model(config)
+        self.keeper = Keeper(config, ring)
+
+
+_worker: Worker | None = None
+
+
+@celery.task(name="tasks.answer")
+def answer(conversation_id: str) -> None:
+    """Answer the next message of a conversation, if there is one and no other worker does."""
+    worker, turn = _worker, None
+    if worker is None or worker.keeper.leaving.is_set():
+        return
+    try:
+        turn = Turn.begin(worker.store, conversation_id)
+        if turn and Writing(turn, worker.model).write(worker.keeper):
+            ring(conversation_id)
+    except StoreUnavailable:
+        log.error("Redis stayed away; the turn of %.8s is left to its lease", conversation_id)
+    except Exception:
+        log.exception("answering %.8s failed", conversation_id)
+        if turn:
+            turn.release(strike=True)
+
+
+@worker_init.connect
+def start(**_: Any) -> None:
+    """Make the parts when the worker starts, once gevent has patched what blocks. Ends a start that cannot work."""
+    global _worker
+    config = from_environ()
+    try:
+        store.check(store.connect(config))
+    except StoreUnsuitable as error:
+        raise SystemExit(f"parley: {error.detail}") from None
+    except StoreUnavailable:
+        log.warning("Redis cannot be reached yet; the worker waits for it")
+    _worker = Worker(config)
+    _worker.keeper.start()
+
+
+@worker_shutting_down.connect
+def leave(**_: Any) -> None:
+    """Have the running turns given back; Celery waits for their tasks to end. Runs inside a signal handler."""
+    if _worker:
+        _worker.keeper.leaving.set()
+
+
+@worker_shutdown.connect
+def end(**_: Any) -> None:
+    if _worker and _worker.tiny:
+        _worker.tiny.end()

@@ -1,0 +1,103 @@
+"""Writing one reply: from the model, piece by piece, into the store."""
+
+import logging
+import time
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Protocol
+
+from chat import prompt
+from chat.errors import FencedOff, ModelBroke, ModelError
+from chat.turns import Turn
+from gptj.client import Model, Reply
+
+# Deltas that come within this time of the last one travel together; the first goes out at once.
+JOIN_S = 0.01
+BROKEN_AGAIN_MS = 500
+
+log = logging.getLogger(__name__)
+
+
+class Watched(Protocol):
+    """The keeper, as far as a writing needs it."""
+
+    def add(self, writer: "Writing") -> None: ...
+    def remove(self, writer: "Writing") -> None: ...
+
+
+class Writing:
+    """A turn being written. One thread reads the model, this one writes; the keeper tells of stops.
+
+    All three meet in one queue, so that a stop is seen also while the model is silent.
+    """
+
+    def __init__(self, turn: Turn, model: Model) -> None:
+        config = turn.store.config
+        self.turn = turn
+        text = prompt.build(turn.window, config.model_context_tokens, config.model_max_new_tokens)
+        self._reply: Reply = model.reply(text, config.turn_limit_s)
+        # Pieces of text as ("text", piece); else what ends the writing: done, stop, fenced, leave, or an error.
+        self._heard: SimpleQueue[tuple[str, str | ModelError]] = SimpleQueue()
+
+    def told(self, what: str) -> None:
+        self._heard.put((what, ""))
+
+    def write(self, keeper: Watched) -> int:
+        """Write the reply to its end and say how many messages wait behind it."""
+        keeper.add(self)
+        Thread(target=self._read, daemon=True, name="model").start()
+        try:
+            return self._end(*self._write())
+        except FencedOff:
+            log.warning("fenced off from a turn of %.8s", self.turn.conversation_id)
+            return 0
+        finally:
+            keeper.remove(self)
+            self._reply.close()
+
+    def _read(self) -> None:
+        try:
+            for piece in self._reply:
+                self._heard.put(("text", piece))
+            self._heard.put(("done", ""))
+        except ModelError as error:
+            self._heard.put(("error", error))
+
+    def _write(self) -> tuple[str, str | ModelError, str]:
+        """Emit what is heard until something ends it: what, more about it, and the text not yet emitted."""
+        text, sent = "", 0.0
+        while True:
+            what, more = self._heard.get()
+            while what == "text":
+                text += str(more)
+                what, more = self._hear_until(sent + JOIN_S)
+            if what != "nothing":
+                return what, more, text
+            if not self.turn.emit(text):
+                return "stop", "", ""
+            text, sent = "", time.monotonic()
+
+    def _hear_until(self, when: float) -> tuple[str, str | ModelError]:
+        left = when - time.monotonic()
+        try:
+            return self._heard.get(timeout=left) if left > 0 else self._heard.get_nowait()
+        except Empty:
+            return "nothing", ""
+
+    def _end(self, what: str, more: str | ModelError, text: str) -> int:
+        turn = self.turn
+        if what == "done":
+            return turn.finish("completed", text)
+        if what == "stop":
+            return turn.finish("stopped", text)
+        if what == "fenced":
+            raise FencedOff()
+        if what == "leave":
+            turn.release(strike=False)
+            return 0
+        assert isinstance(more, ModelError)
+        log.warning("the model failed: %s: %s", more.code, more.detail)
+        if isinstance(more, ModelBroke):
+            turn.release(strike=True, delay_ms=BROKEN_AGAIN_MS)
+            return 0
+        return turn.finish("failed", text, code=more.code, detail=more.detail, retryable=more.retryable)
