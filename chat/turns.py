@@ -40,7 +40,7 @@ class Turn:
         fence, lease_ms = uuid4().hex, int(store.config.lease_s * 1000)
         try:
             answer = store.run(
-                "begin", conversation_id, _WORKER, fence, str(uuid4()), lease_ms, STRIKES_MAX, _more(_GIVEN_UP)
+                "begin", conversation_id, _WORKER, fence, str(uuid4()), lease_ms, STRIKES_MAX, dumps(_GIVEN_UP)
             )
         except (Busy, ConversationGone):
             return None
@@ -56,12 +56,12 @@ class Turn:
         self.length += utf16_units(text)
         return bool(answer[0] == "go")
 
-    def finish(self, status: Literal["completed", "stopped", "failed"], text: str = "", **more: Any) -> int:
+    def finish(self, status: Literal["completed", "stopped", "failed"], text: str = "", **failure: Any) -> int:
         """End the turn, with a last delta where there is one. Returns how many messages wait.
 
-        `more` goes into the event: the code, detail and retryable of a failure.
+        A failure has its code, detail and retryable.
         """
-        answer = self._run("finish", status, _more(more), *self._delta(text))
+        answer = self._run("finish", status, dumps(failure) if failure else "", *self._delta(text))
         return int(answer[1])
 
     def release(self, strike: bool, delay_ms: int = 0) -> None:
@@ -103,8 +103,3 @@ def sweep(store: Store, again_ms: int = 2000) -> list[str]:
     """Name the conversations whose work nobody does; each is named again after `again_ms` if that does not change."""
     answers = store.run_all(("sweep", on, (again_ms,)) for on in keys.indexes())
     return [conversation_id for found in answers for conversation_id in found]
-
-
-def _more(fields: dict[str, Any]) -> str:
-    """Fields to add to an event that the script renders: `,"a":1` for {"a": 1}."""
-    return "," + dumps(fields)[1:-1] if fields else ""

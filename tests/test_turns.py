@@ -186,6 +186,7 @@ def test_three_lapsed_leases_end_a_turn_with_its_partial_text(hasty: Store, chat
     end = next(event for event in events(chat) if event.type == "failed")
     assert end.content["code"] == "attempts_exhausted" and end.content["retryable"] is True
     assert end.content["message"]["text"] == "attempt 3"
+    assert end.content["message"]["failure"]["code"] == "attempts_exhausted"  # kept for who comes later
     assert after.window[-1]["text"] == "Next"
 
 

@@ -1,4 +1,4 @@
--- Take up the next turn. ARGV: '*', fence, id for the reply, lease in ms, strikes that end a turn, why, as JSON to add.
+-- Take up the next turn. ARGV: '*', fence, id for the reply, lease in ms, strikes that end a turn, why, as JSON.
 -- Answers turn (the turn, the last four messages), busy or idle.
 local fence, reply_id, lease_ms, strikes_max, given_up = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 
@@ -14,7 +14,7 @@ if turn then
   -- A lease that lapsed and that no sweep has seen yet; the sweep and `release` take the lease away.
   local strikes = tonumber(run.strikes or 0) + (run.lease and 1 or 0)
   if run.stop == turn.message_id then
-    end_turn(turn, 'stopped')
+    end_turn(turn, 'stopped', '')
     turn = nil
   elseif strikes >= strikes_max then
     end_turn(turn, 'failed', given_up)

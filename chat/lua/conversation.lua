@@ -111,8 +111,9 @@ local function deliver(offset, units, text, data)
   return true
 end
 
--- The one end of a turn: its reply is stored and told of. `more` is JSON to add to the event. Returns how many wait.
-local function end_turn(turn, status, more)
+-- The one end of a turn: its reply is stored and told of. `failure` is '' or a JSON object, kept with the reply too, so
+-- that who comes later learns why as well. Returns how many wait.
+local function end_turn(turn, status, failure)
   local accepted = tonumber(run.accepted or now)
   local reply = cjson.encode({
     id = turn.reply_id, role = 'bot', text = redis.call('GET', PARTIAL) or '', at = iso(now),
@@ -122,12 +123,13 @@ local function end_turn(turn, status, more)
       first_text_ms = run.first_text and tonumber(run.first_text) - accepted or nil,
     },
   })
+  if failure ~= '' then reply = string.sub(reply, 1, -2) .. ',"failure":' .. failure .. '}' end
   settle(turn.message_id, redis.call('JSON.ARRAPPEND', DOC, '.messages', reply) - 1)
   redis.call('JSON.SET', DOC, '.turn', 'null')
   redis.call('UNLINK', PARTIAL, DELTAS)
   redis.call('HDEL', RUN, 'fence', 'lease', 'strikes', 'stop', 'length', 'accepted', 'started', 'first_text')
   run.fence, run.lease, run.strikes, run.stop, run.length, run.first_text = nil, nil, nil, nil, nil, nil
-  append(status, '{"message":' .. reply .. (more or '') .. '}')
+  append(status, '{"message":' .. reply .. (failure ~= '' and ',' .. string.sub(failure, 2) or '}'))
   local waiting = count('pending')
   if waiting > 0 then
     ring_in(0)

@@ -6,7 +6,7 @@ if turn and turn.message_id == message_id then
     redis.call('HSET', RUN, 'stop', message_id)
     return {'stopping'}
   end
-  end_turn(turn, 'stopped')
+  end_turn(turn, 'stopped', '')
   return {'stopped'}
 end
 
