@@ -81,7 +81,7 @@ def embedded_store(data: Path, env: dict[str, str]) -> list[Part]:
     command = valkey_command(data, path)
     env["REDIS_URL"] = f"unix://{quote(str(path))}"
     say(f"A private Valkey with RedisJSON keeps the conversations in {data}.")
-    return [Part("store", shlex.join(command), env, lambda: pings(path), ends_within_s=2)]
+    return [Part("store", shlex.join(command), env, lambda: pings(path), ends_within_s=1.5)]
 
 
 def valkey_command(data: Path, path: Path) -> list[str]:

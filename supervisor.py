@@ -48,7 +48,7 @@ class Part:
     command: str
     env: Mapping[str, str]
     answers: Callable[[], bool] = lambda: True
-    ends_within_s: float = 6.0
+    ends_within_s: float = 7.0
     delay_s: float = FIRST_DELAY_S
     next_start: float = 0.0
     started_at: float = 0.0

@@ -1,13 +1,16 @@
 """Parts that die, parts that will not end, and a supervisor that is killed; the parts are stand-ins."""
 
+import os
+import shlex
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from services import Process, python, wait_for
+from services import ROOT, Process, python, wait_for
 
 from supervisor import FIRST_DELAY_S, HEALTHY_S, LONGEST_DELAY_S, Part
 
@@ -150,3 +153,26 @@ def test_a_part_that_fails_before_all_is_ready_ends_the_start_with_one_line(supe
 def test_the_output_of_a_part_is_printed_with_its_name(supervise: Supervise) -> None:
     process = supervise("sh -c 'echo hello; sleep 1000'")
     wait_for(lambda: "part0  | hello\n" in process.log.read_text())
+
+
+def test_the_supervisor_ends_when_nobody_reads_what_it_says(tmp_path: Path) -> None:
+    command = python("-c", CODE, "sh -c 'while echo tick; do sleep 0.05; done'")
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=os.environ | {"ANSWERS": "yes"}, stdout=subprocess.PIPE, start_new_session=True
+    )
+    assert process.stdout
+    process.stdout.readline()
+    processes = psutil.Process(process.pid).children(recursive=True)
+    process.stdout.close()
+    assert process.wait(5) == 0
+    assert all_gone(processes)
+
+
+def test_the_supervisor_ends_when_make_was_killed(tmp_path: Path) -> None:
+    command = shlex.join(python("-c", CODE, SLEEPER))
+    make = Process(["sh", "-c", f"{command}; true"], tmp_path / "log", ANSWERS="yes", MAKELEVEL="1")
+    wait_for(lambda: "| ready" in make.log.read_text())
+    processes = descendants(make)
+    make.popen.kill()
+    make.popen.wait()
+    wait_for(lambda: all_gone(processes))
