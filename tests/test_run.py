@@ -1,13 +1,18 @@
 """`make run`: what it refuses in one line, and the whole service with its real parts."""
 
 import os
+import re
+import signal
 import socket
 import stat
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
+import requests
 from services import ROOT, Process, free_port, python, wait_for
 
 import run
@@ -126,3 +131,111 @@ def test_reset_asks_before_it_empties_the_data_directory(tmp_path: Path) -> None
     assert (tmp_path / "secret_key").exists()
     assert reset("yes\n") == 0
     assert list(tmp_path.iterdir()) == []
+
+
+class Service:
+    """A `run.py` with all its real parts on a data directory, used from outside."""
+
+    def __init__(self, data: Path, log: Path) -> None:
+        log.unlink(missing_ok=True)
+        env = {"DATA_DIR": str(data), "PORT": "0", "REDIS_URL": "", "MODEL_URL": "", "SECRET_KEY": ""}
+        self.process = Process(python("run.py"), log, **env)
+        self.url = wait_for(lambda: re.findall(r"Parley is ready: (\S+)", self.said()), within_s=20)[0]
+
+    def said(self) -> str:
+        return self.process.log.read_text()
+
+    def parts(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def part(self, command: str) -> psutil.Process:
+        """The leader of the part in whose command line this word is."""
+        children = psutil.Process(self.process.pid).children()
+        return next(child for child in children if command in " ".join(child.cmdline()))
+
+    def kill(self, name: str, command: str) -> None:
+        """Kill a part, and wait until that was said and the part runs again."""
+        killed = self.part(command)
+        killed.kill()
+        wait_for(lambda: f"{name} was killed by SIGKILL; it starts again" in self.said())
+        wait_for(lambda: any(command in " ".join(p.cmdline()) and p != killed for p in self.parts()))
+
+    def converse(self) -> str:
+        """Begin a conversation, send a message and wait for its reply; return the conversation's address."""
+        conversation = requests.post(f"{self.url}/api/conversations", json={}, timeout=5).json()
+        address = f"{self.url}/api/conversations/{conversation['id']}"
+        say_hello(address)
+        return address
+
+
+def say_hello(address: str) -> None:
+    """Send a message and read the stream of its turn until it is completed."""
+    headers = {"Accept": "text/event-stream"}
+    with requests.post(
+        f"{address}/messages", json={"text": "Hello!"}, headers=headers, stream=True, timeout=20
+    ) as turn:
+        assert turn.status_code == 200
+        assert "event: completed" in turn.iter_lines(decode_unicode=True)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[[], Service]]:
+    """Start the whole service on one data directory; what still runs at the end is killed."""
+    begun: list[Service] = []
+
+    def begin() -> Service:
+        begun.append(Service(tmp_path / "a data folder", tmp_path / "log"))
+        return begun[-1]
+
+    yield begin
+    for service in begun:
+        service.process.end(signal.SIGKILL)
+
+
+def all_gone(processes: list[psutil.Process]) -> bool:
+    return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
+
+
+@pytest.mark.slow
+def test_conversations_survive_a_restart_that_takes_less_than_five_seconds(start: Callable[[], Service]) -> None:
+    first = start()
+    path = first.converse().removeprefix(first.url)
+    parts = first.parts()
+    began = time.monotonic()
+    assert first.process.end(signal.SIGINT, within_s=10) == 0
+    assert time.monotonic() - began < 10
+    assert all_gone(parts)
+
+    began = time.monotonic()
+    second = start()
+    assert time.monotonic() - began < 5
+    say_hello(second.url + path)
+    assert len(requests.get(f"{second.url}{path}/messages", timeout=5).json()["messages"]) == 4
+
+
+@pytest.mark.slow
+def test_every_part_that_is_killed_comes_back_and_the_next_message_is_answered(start: Callable[[], Service]) -> None:
+    service = start()
+    commands = {"worker": "celery", "model": "gptj.server", "web": "gunicorn", "store": "valkey-server"}
+    for name, command in commands.items():
+        service.kill(name, command)
+        wait_for(lambda: is_ready(service.url), within_s=20)
+        service.converse()
+
+
+def is_ready(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/readyz", timeout=5).ok
+    except requests.RequestException:
+        return False
+
+
+@pytest.mark.slow
+def test_nothing_is_left_of_a_service_that_was_killed_and_it_can_start_at_once(start: Callable[[], Service]) -> None:
+    first = start()
+    path = first.converse().removeprefix(first.url)
+    parts = first.parts()
+    first.process.end(signal.SIGKILL)
+    second = start()
+    assert all_gone(parts)
+    say_hello(second.url + path)
