@@ -1,5 +1,6 @@
 """`make run`: starts every part of Parley that the settings do not name elsewhere, and keeps them running."""
 
+import atexit
 import fcntl
 import http.client
 import os
@@ -44,6 +45,8 @@ def main() -> None:
     except (CannotStart, ChatError) as error:
         detail = error.detail if isinstance(error, ChatError) else error
         sys.exit(f"Parley cannot start: {detail}")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def environment(file: Path = ROOT / ".env") -> dict[str, str]:
@@ -114,7 +117,9 @@ def socket_path(data: Path) -> Path:
     path = data / "valkey.sock"
     if len(os.fsencode(path)) <= SOCKET_PATH_MAX:
         return path
-    return Path(tempfile.mkdtemp(prefix="parley-")) / "valkey.sock"
+    folder = Path(tempfile.mkdtemp(prefix="parley-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder / "valkey.sock"
 
 
 def embedded_model(config: Config, env: dict[str, str]) -> list[Part]:
@@ -182,8 +187,9 @@ def take(data: Path) -> int:
 
 def kept_secret(file: Path) -> str:
     """The secret key in `file`, which is made when there is none."""
-    if not file.exists():
-        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+    # An empty file is what a crash in the middle of writing leaves.
+    if not file.exists() or not file.stat().st_size:
+        with open(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600), "w") as out:
             out.write(secrets.token_urlsafe(48))
     return file.read_text().strip()
 

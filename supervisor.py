@@ -127,7 +127,8 @@ class Supervisor:
                 signal.signal(number, self._interrupt)
         try:
             for stage in self.stages:
-                self._start(stage)
+                if not self.ending:
+                    self._start(stage)
             if not self.ending:
                 self.is_ready = True
                 say(self.ready)

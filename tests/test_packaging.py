@@ -4,10 +4,15 @@ import json
 import os
 import re
 import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from services import ROOT
+import requests
+from services import ROOT, Process, free_port, valkey, wait_for
 
 from chat.config import Config
 
@@ -83,3 +88,57 @@ def test_setup_without_a_fitting_python_says_so_in_one_line(tmp_path: Path, pyth
 def test_the_continuous_integration_runs_the_linters_and_all_tests() -> None:
     assert os.access(ROOT / ".ci/run", os.X_OK)
     assert (ROOT / ".ci/run").read_text().split("\n")[-3:] == ["make lint", "make test", ""]
+
+
+@dataclass
+class Platform:
+    """Where the web process is reached, and the process of each line of the Procfile."""
+
+    address: str
+    dynos: dict[str, Process]
+
+
+@pytest.fixture
+def platform(tmp_path: Path) -> Iterator[Platform]:
+    """Both lines of the Procfile, run as Heroku runs them: by bash, with nothing but what the platform sets."""
+    port = str(free_port())
+    with ExitStack() as stack:
+        url = stack.enter_context(valkey(tmp_path))
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.defpath])
+        env = {"PATH": path, "PORT": port, "WEB_CONCURRENCY": "2", "REDIS_URL": url, "SECRET_KEY": "s" * 40}
+        assignments = [f"{name}={value}" for name, value in env.items()]
+        dynos = {
+            name: Process(["env", "-i", *assignments, "bash", "-c", line], tmp_path / name)
+            for name, line in procfile().items()
+        }
+        for dyno in dynos.values():
+            stack.callback(dyno.end)
+        # All of 127.0.0.0/8 is this machine: 127.0.0.2 answers only if the web process listens on 0.0.0.0.
+        address = f"http://127.0.0.2:{port}"
+        wait_for(lambda: answers(f"{address}/readyz"), within_s=20)
+        yield Platform(address, dynos)
+
+
+def answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=5).ok
+    except requests.ConnectionError:
+        return False
+
+
+@pytest.mark.slow
+def test_the_procfile_serves_a_chat_under_the_rules_of_heroku(platform: Platform) -> None:
+    address = f"{platform.address}/api/conversations"
+    conversation = requests.post(address, json={}, timeout=5).json()
+    headers = {"Accept": "text/event-stream"}
+    message = f"{address}/{conversation['id']}/messages"
+    with requests.post(message, json={"text": "Hello!"}, headers=headers, stream=True, timeout=30) as turn:
+        assert "event: completed" in turn.iter_lines(decode_unicode=True)
+    # The worker brings its own tiny GPT-J, as MODEL_URL is not set, and says so.
+    assert "MODEL_URL is not set" in platform.dynos["worker"].log.read_text()
+
+    # A stream that is open does not hold up the end.
+    with requests.get(f"{address}/{conversation['id']}/events", headers=headers, stream=True, timeout=30) as events:
+        assert next(events.iter_lines()).startswith(b"retry")
+        for dyno in platform.dynos.values():
+            assert dyno.end(within_s=25) in (0, -15)
