@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from model_stub import ModelStub, model_stub
 
 from chat.config import Config
 from chat.errors import (
@@ -27,7 +28,6 @@ from chat.errors import (
 )
 from gptj.client import Model
 from gptj.client.text import ReplyText
-from tests.model_stub import ModelStub, model_stub
 
 __all__ = ["model_stub"]
 
