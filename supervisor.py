@@ -168,6 +168,7 @@ class Supervisor:
         time.sleep(TICK_S)
         if self.guardian.poll() is not None:
             self.guardian = self._hire()
+            say("The guardian, which ends the parts if need be, had died; there is a new one.")
         for part in self.started:
             if part.process and not part.runs:
                 # What fails by itself at the start would fail for ever; what was killed may be started again.
