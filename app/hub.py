@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from threading import Event as Flag
@@ -101,7 +101,7 @@ class Hub:
 
     def follow(
         self, conversation: Conversation, after: Position | None = None, ping_s: float = 15
-    ) -> Iterator[Event | None]:
+    ) -> Generator[Event | None]:
         """Yield a conversation's events after a position, without end, and None every `ping_s` seconds without one.
 
         Without a position, or with one that proves nothing, the first event is a reset. Returns when the process

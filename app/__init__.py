@@ -1,0 +1,52 @@
+"""The web process: messages in, events out."""
+
+import logging
+
+from flask import Flask
+
+from app import about, api, cors, handbook, pages, problems, socket_api, wire
+from app.parts import Parts
+from app.smorest import Api
+from chat import VERSION
+from chat.config import Config
+from chat.store import Store
+
+BODY_MAX_BYTES = 64 * 1024
+# A character takes up to twelve bytes in JSON: two escaped surrogates.
+BYTES_PER_CHAR = 12
+
+
+def create_app(config: Config, store: Store | None = None) -> Flask:
+    """Make the application. Nothing is asked of Redis yet. Raises ConfigError."""
+    app = Flask(__name__)
+    body_max = max(BODY_MAX_BYTES, BYTES_PER_CHAR * config.message_max_chars + 4096)
+    app.config.from_mapping(
+        SECRET_KEY=config.secret_key or None,
+        MAX_CONTENT_LENGTH=body_max,
+        MAX_FORM_MEMORY_SIZE=body_max,
+        API_TITLE="Parley",
+        API_VERSION=VERSION,
+        OPENAPI_VERSION="3.1.0",
+        OPENAPI_URL_PREFIX="/",
+        SOCK_SERVER_OPTIONS={"max_message_size": body_max, "ping_interval": 25},
+    )
+    app.logger.setLevel(logging.getLevelNamesMapping()[config.log_level.upper()])
+    app.extensions["parley"] = Parts(config, store or Store(config))
+    smorest = Api(app)
+    for documented in (api.blueprint, about.blueprint):
+        smorest.register_blueprint(documented)
+    for blueprint in (socket_api.blueprint, handbook.blueprint, pages.blueprint):
+        app.register_blueprint(blueprint)
+    problems.register(app)
+    cors.register(app, config.cors_origins)
+    app.wsgi_app = wire.Wire(app.wsgi_app)  # type: ignore[method-assign]
+    return app
+
+
+def leave(app: Flask) -> None:
+    """End all streams and sockets of this process, so that their clients come back to another one.
+
+    It blocks for a moment, so a signal handler under gevent must call it from a greenlet of its own.
+    """
+    found: Parts = app.extensions["parley"]
+    found.hub.leave()

@@ -1,0 +1,50 @@
+"""What the server says of itself: what it can do, and whether it lives."""
+
+from urllib.parse import urlsplit
+
+from app import schemas
+from app.parts import parts
+from app.smorest import Blueprint
+from chat import VERSION
+from chat.config import Config
+from chat.conversation import Json
+from chat.store import check
+
+blueprint = Blueprint("about", __name__)
+
+
+@blueprint.get("/api/config")
+@blueprint.response(200, schemas.About)
+def config() -> Json:
+    """What a client needs to know before it begins."""
+    settings = parts().config
+    return {
+        "version": VERSION,
+        "model": model_name(settings),
+        "demo": not settings.model_url,
+        "limits": {name: getattr(settings, name) for name in ("message_max_chars", "pending_max", "chat_ttl_s")},
+        "registration": False,
+    }
+
+
+@blueprint.get("/healthz")
+@blueprint.response(200, schemas.Health)
+def healthz() -> Json:
+    """This process answers."""
+    return {"status": "ok", "version": VERSION}
+
+
+@blueprint.get("/readyz")
+@blueprint.response(200, schemas.Health)
+def readyz() -> Json:
+    """Redis answers too, and has what is needed; else 503 with a code that says what is wrong."""
+    check(parts().store.client)
+    return {"status": "ready", "version": VERSION}
+
+
+def model_name(settings: Config) -> str:
+    """The model's name, where it can be told: hosted models have it in the path, as in /models/EleutherAI/gpt-j-6B."""
+    if not settings.model_url:
+        return "GPT-J (tiny)"
+    _, hosted, name = urlsplit(settings.model_url).path.rpartition("/models/")
+    return name.strip("/") if hosted and name else "GPT-J"

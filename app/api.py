@@ -1,0 +1,155 @@
+"""Conversations and messages over HTTP."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Response, after_this_request, request
+
+from app import schemas, stream
+from app.export import as_json, as_markdown
+from app.parts import parts
+from app.smorest import Blueprint
+from app.turn_stream import turn_events
+from chat.conversation import Conversation, Json
+from chat.errors import ConversationGone, MessageUnknown
+from chat.events import Position
+from tasks.bell import ring
+
+blueprint = Blueprint("conversations", __name__, url_prefix="/api/conversations")
+_CONVERSATION_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+EVENTS, JSON = "text/event-stream", "application/json"
+
+
+def find(conversation_id: str) -> Conversation:
+    """The conversation of this id, whether it exists or not. What is no id never reaches a key."""
+    if not _CONVERSATION_ID.fullmatch(conversation_id):
+        raise ConversationGone()
+    return Conversation(parts().store, conversation_id)
+
+
+@blueprint.post("")
+@blueprint.arguments(schemas.NewConversation)
+@blueprint.response(201, schemas.Snapshot)
+def create(new: Json) -> tuple[Json, dict[str, str]]:
+    """Make a conversation; its id is the only key to it."""
+    conversation = Conversation.create(parts().store, new["name"])
+    return conversation.snapshot(), {"Location": f"/api/conversations/{conversation.id}"}
+
+
+@blueprint.get("/<conversation_id>")
+@blueprint.response(200, schemas.Snapshot)
+def get(conversation_id: str) -> Json:
+    """The conversation of this moment: its newest 50 messages, what waits, what runs, and the newest event id."""
+    return find(conversation_id).snapshot()
+
+
+@blueprint.patch("/<conversation_id>")
+@blueprint.arguments(schemas.Changes)
+@blueprint.response(200, schemas.Snapshot)
+def change(changes: Json, conversation_id: str) -> Json:
+    """Set the title."""
+    return find(conversation_id).rename(changes["title"])
+
+
+@blueprint.delete("/<conversation_id>")
+@blueprint.response(204)
+def delete(conversation_id: str) -> None:
+    """Delete the conversation with all that belongs to it. Whoever watches it is told."""
+    find(conversation_id).delete()
+
+
+@blueprint.get("/<conversation_id>/messages")
+@blueprint.arguments(schemas.PageQuery, location="query")
+@blueprint.response(200, schemas.Page)
+def page(query: Json, conversation_id: str) -> Any:
+    """A page of history that ends before the index `before`, or with the newest message."""
+    return find(conversation_id).page(query["before"], query["limit"])
+
+
+@blueprint.post("/<conversation_id>/messages")
+@blueprint.arguments(schemas.NewMessage)
+@blueprint.response(202, schemas.AcceptedMessage)
+def send(new: Json, conversation_id: str) -> Any:
+    """Take in a message; with `Accept: text/event-stream` the answer is its turn's events, up to the end.
+
+    The repeat of an id with the same text is not taken in again: it answers what became of the first.
+    """
+    conversation = find(conversation_id)
+    accepted = conversation.accept(new["text"], new["id"])
+    if _wants([JSON, EVENTS]) == JSON:
+        _ring_after_the_answer(conversation)
+        return {name: value for name, value in vars(accepted).items() if value is not None}
+    ring(conversation.id)
+    return stream.event_stream(turn_events(parts().hub, conversation, accepted, stream.PING_S))
+
+
+@blueprint.post("/<conversation_id>/messages/<message_id>/stop")
+@blueprint.response(200, schemas.Outcome)
+def stop(conversation_id: str, message_id: str) -> Json:
+    """Stop the turn of a message, or withdraw the message while it waits."""
+    return {"outcome": find(conversation_id).stop(_known(message_id))}
+
+
+@blueprint.post("/<conversation_id>/messages/<message_id>/retry")
+@blueprint.arguments(schemas.Retry)
+@blueprint.response(202, schemas.Outcome)
+def retry(wanted: Json, conversation_id: str, message_id: str) -> Json:
+    """Answer the last message again, in place of the reply that is named."""
+    conversation = find(conversation_id)
+    outcome = conversation.retry(_known(message_id), wanted["reply_id"])
+    _ring_after_the_answer(conversation)
+    return {"outcome": outcome}
+
+
+@blueprint.get("/<conversation_id>/events")
+@blueprint.arguments(schemas.EventsQuery, location="query")
+@blueprint.response(200, schemas.Polled)
+def events(query: Json, conversation_id: str) -> Response:
+    """The events after a position, without end; with `Accept: application/json` those that are there within `wait` s.
+
+    `Last-Event-ID` beats `after`. Without a position the first event is a reset: the conversation of this moment.
+    """
+    conversation, hub = find(conversation_id), parts().hub
+    after = request.headers.get("Last-Event-ID", query["after"])
+    position = None if after is None else Position.parse(after)
+    if _wants([EVENTS, JSON]) == JSON:
+        return stream.poll(hub, conversation, position or Position.parse(None), query["wait"])
+    if not conversation.exists():
+        raise ConversationGone()
+    return stream.event_stream(hub.follow(conversation, position, stream.PING_S))
+
+
+@blueprint.get("/<conversation_id>/export")
+@blueprint.arguments(schemas.ExportQuery, location="query")
+@blueprint.response(200)
+def export(query: Json, conversation_id: str) -> Response:
+    """The transcript as a file, JSON or Markdown."""
+    conversation = find(conversation_id)
+    head = conversation.snapshot()
+    kinds = {"json": (as_json, "json", JSON), "markdown": (as_markdown, "md", "text/markdown; charset=utf-8")}
+    render, ending, content_type = kinds[query["format"]]
+    body: Iterator[str] = render(head, conversation.history())
+    disposition = f'attachment; filename="conversation-{conversation.id[:8]}.{ending}"'
+    return Response(body, headers={"Content-Disposition": disposition}, content_type=content_type)
+
+
+def _known(message_id: str) -> str:
+    """The id of a message as it stands in an address."""
+    if not schemas.MESSAGE_ID.fullmatch(message_id):
+        raise MessageUnknown()
+    return message_id
+
+
+def _wants(offers: list[str]) -> str:
+    """Which of the types on offer the client wants most; the first where it does not say."""
+    return request.accept_mimetypes.best_match(offers, offers[0]) or offers[0]
+
+
+def _ring_after_the_answer(conversation: Conversation) -> None:
+    """Ring the bell when the client has its answer: it need not wait for the broker. A repeat rings too."""
+
+    @after_this_request
+    def arrange(response: Response) -> Response:
+        response.call_on_close(lambda: ring(conversation.id))
+        return response

@@ -1,0 +1,79 @@
+"""Errors as the client sees them: RFC 9457 problem details with a stable `code`."""
+
+from typing import Any
+
+from flask import Flask, Response
+from werkzeug.exceptions import HTTPException
+from werkzeug.http import HTTP_STATUS_CODES
+from wsproto.utilities import RemoteProtocolError
+
+from chat import errors
+from chat.events import dumps
+
+STATUSES: dict[type[errors.ChatError], int] = {
+    errors.ConversationGone: 404,
+    errors.MessageUnknown: 404,
+    errors.MessageConflict: 409,
+    errors.NotLastTurn: 409,
+    errors.Busy: 409,
+    errors.QueueFull: 429,
+    errors.StoreUnavailable: 503,
+    errors.StoreUnsuitable: 503,
+    errors.SchemaTooNew: 503,
+}
+CODES = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "unsupported_media_type",
+    422: "invalid",
+    500: "internal",
+}
+RETRY_AFTER_S = {errors.QueueFull: 2, errors.StoreUnavailable: 1}
+
+
+def register(app: Flask) -> None:
+    """Answer every error of the application with a problem."""
+    app.register_error_handler(errors.ChatError, of_chat)
+    app.register_error_handler(HTTPException, of_http)
+    app.register_error_handler(RemoteProtocolError, of_handshake)
+
+
+def status_of(error: errors.ChatError) -> int:
+    """The HTTP status of an error of ours."""
+    return STATUSES.get(type(error), 500)
+
+
+def retry_after(error: errors.ChatError) -> dict[str, str]:
+    """The header that says when to try again, where trying again helps."""
+    return {"Retry-After": str(RETRY_AFTER_S[type(error)])} if type(error) in RETRY_AFTER_S else {}
+
+
+def of_chat(error: errors.ChatError) -> Response:
+    """An error of the core."""
+    return _problem(status_of(error), error.code, error.detail, retry_after(error))
+
+
+def of_http(error: HTTPException) -> Response:
+    """An error of Flask or of the argument parser. What went wrong inside is logged by Flask and not told."""
+    status = error.code or 500
+    # webargs leaves {where: {field: [what is wrong]}} on the error.
+    told = getattr(error, "data", {}).get("messages", {})
+    more = {"fields": next(iter(told.values()))} if told else {}
+    detail = "Some fields are not as they should be." if more else error.description
+    headers = {name: value for name, value in error.get_headers() if name.lower() in ("allow", "retry-after")}
+    return _problem(status, CODES.get(status, f"http_{status}"), detail, headers, **more)
+
+
+def of_handshake(error: RemoteProtocolError) -> Response:
+    """A request that wants to become a WebSocket and is not a valid handshake."""
+    return _problem(400, "bad_handshake", f"Not a WebSocket handshake: {error}")
+
+
+def _problem(
+    status: int, code: str, detail: str | None, headers: dict[str, str] | None = None, **more: Any
+) -> Response:
+    title = HTTP_STATUS_CODES.get(status, "Error")
+    body = {"type": "about:blank", "title": title, "status": status, "detail": detail or title, "code": code, **more}
+    return Response(dumps(body), status, headers, content_type="application/problem+json")

@@ -1,0 +1,36 @@
+"""The web process's entry: `gunicorn wsgi:app`. Settings come from the environment alone."""
+
+import logging
+import sys
+
+from flask import Flask
+
+from app import create_app
+from app.parts import Parts
+from chat.config import from_environ
+from chat.errors import ConfigError, StoreUnavailable, StoreUnsuitable
+from chat.store import check
+
+# gunicorn's own status for an application that cannot be loaded: it then ends instead of trying again for ever.
+CANNOT_START = 4
+
+
+def start() -> Flask:
+    """Make the application. A wrong setting or an unsuitable Redis ends the process with one line."""
+    try:
+        config = from_environ()
+        if not config.secret_key:
+            raise ConfigError("SECRET_KEY is not set; give it a long random value and keep it.")
+        app = create_app(config)
+        parts: Parts = app.extensions["parley"]
+        check(parts.store.client)
+    except (ConfigError, StoreUnsuitable) as error:
+        print(f"Parley cannot start: {error.detail}", file=sys.stderr)
+        raise SystemExit(CANNOT_START) from None
+    except StoreUnavailable:
+        # Requests get 503 until it is there.
+        logging.getLogger(__name__).warning("Redis does not answer yet.")
+    return app
+
+
+app = start()
