@@ -5,13 +5,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import requests
 from model_stub import ModelStub
-from services import Process, python, valkey
+from services import Process, free_port, python, valkey, wait_for
 
 from chat.config import Config
 from chat.store import Store
 
 WORKER = python(*"-m celery -A tasks worker -P gevent --without-gossip --without-mingle --without-heartbeat".split())
+WEB = python("-m", "gunicorn", "wsgi:app")
 
 
 def broker(redis_url: str) -> str:
@@ -58,3 +60,43 @@ def start_worker(redis_url: str, tmp_path: Path) -> Iterator[Callable[..., Proce
     for process in started:
         process.end(signal.SIGKILL)
         assert "Traceback" not in process.log.read_text(), process.log.read_text()
+
+
+@pytest.fixture
+def start_web(redis_url: str, tmp_path: Path) -> Iterator[Callable[..., tuple[str, Process]]]:
+    """Starts web processes as the Procfile does; settings by name. Gives the address and the process."""
+    started: list[Process] = []
+
+    def start(**settings: str) -> tuple[str, Process]:
+        started.append(web(redis_url, tmp_path / f"web-{len(started)}.log", **settings))
+        return started[-1].address, started[-1]
+
+    yield start
+    for process in started:
+        process.end(signal.SIGKILL)
+        assert "Traceback" not in process.log.read_text(), process.log.read_text()
+
+
+@pytest.fixture(scope="session")
+def server(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a web process that the session's tests share."""
+    process = web(redis_url, tmp_path_factory.mktemp("web") / "web.log")
+    yield process.address
+    process.end()
+    assert "Traceback" not in process.log.read_text(), process.log.read_text()
+
+
+def web(redis_url: str, log: Path, **settings: str) -> Process:
+    port = str(free_port())
+    given = {"REDIS_URL": redis_url, "BROKER_URL": broker(redis_url), "SECRET_KEY": "for tests", "PORT": port}
+    process = Process(WEB, log, **(given | settings))
+    process.address = f"http://127.0.0.1:{port}"
+    wait_for(lambda: process.popen.poll() is not None or answers(process.address))
+    return process
+
+
+def answers(address: str) -> bool:
+    try:
+        return requests.get(f"{address}/healthz", timeout=5).ok
+    except requests.ConnectionError:
+        return False

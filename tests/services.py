@@ -35,6 +35,8 @@ def free_port() -> int:
 class Process:
     """A process in a group of its own, its output in a file, so that a failing test can show it."""
 
+    address = ""
+
     def __init__(self, command: list[str], log: Path, **environ: str) -> None:
         self.log = log
         with log.open("ab") as out:
