@@ -119,7 +119,8 @@ def _through_sentinel(address: str, options: dict[str, Any]) -> "redis.Redis":
 def check(client: "redis.Redis") -> None:
     """Raise StoreUnavailable when Redis does not answer, StoreUnsuitable when it has no JSON commands."""
     try:
-        guarded(lambda: client.json().get("parley"))
+        # Not the name of a key that exists, such as that of the Celery queue.
+        guarded(lambda: client.json().get("parley:no-such-document"))
     except redis.ResponseError as error:
         raise errors.StoreUnsuitable() from error
 
