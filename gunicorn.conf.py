@@ -1,9 +1,56 @@
 """How gunicorn serves the web process: everything comes from the settings in chat/config.py."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import gevent  # type: ignore[import-untyped]
+from gunicorn.workers.ggevent import GeventWorker  # type: ignore[import-untyped]
 
 from chat.config import from_environ
 from chat.errors import ConfigError
+
+# On SIGTERM a connection that waits for its next request is closed after this time.
+IDLE_S = 0.5
+
+
+class Worker(GeventWorker):  # type: ignore[misc]
+    """gunicorn's gevent worker, which on SIGTERM also ends its streams and closes its idle connections.
+
+    Both would hold it until graceful_timeout, and the clients of the streams with it.
+    """
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.idle: dict[gevent.Greenlet, gevent.Timeout] = {}
+
+    @contextmanager
+    def timeout_ctx(self) -> Iterator[None]:
+        """How long a connection may wait for its next request."""
+        connection = gevent.getcurrent()
+        with gevent.Timeout(self.cfg.keepalive if self.alive else IDLE_S, False) as limit:
+            self.idle[connection] = limit
+            try:
+                yield
+            finally:
+                del self.idle[connection]
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        super().handle_exit(sig, frame)
+        # In a greenlet of its own, as a signal handler must not block.
+        if self.booted:
+            gevent.spawn(self.leave)
+
+    def leave(self) -> None:
+        # Imported only now, long after gevent has replaced what it uses.
+        from app import leave
+
+        leave(self.wsgi)
+        gevent.sleep(IDLE_S)
+        for connection, limit in self.idle.items():
+            connection.kill(limit, block=False)
+
 
 try:
     # Not "config": gunicorn has a setting of that name.
@@ -15,7 +62,7 @@ if not settings.secret_key:
 
 bind = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"
 workers = settings.web_concurrency
-worker_class = "gevent"
+worker_class = Worker
 # Each stream and each socket holds a connection for as long as somebody watches.
 worker_connections = 10_000
 # Longer than the idle time-outs of the usual proxies (60 s), so that it is never us who close a connection they reuse.
