@@ -69,10 +69,14 @@ def test_a_turn_is_seen_whole_and_all_its_texts_agree(
 
     kinds = [event["type"] for event in events]
     assert kinds == ["accepted", "started", *["delta"] * (len(events) - 3), "completed"]
-    assert numbers(events) == list(range(1, len(events) + 1))
     assert events[0]["data"]["message"] == posted.json()["message"]
     reply = events[-1]["data"]["message"]
-    assert whole(events) == reply["text"] == ODD
+    assert reply["text"] == ODD
+    if transport == "polling":
+        # Between two polls a turn may end; its end covers the deltas that were not seen.
+        assert numbers(events)[:-1] == list(range(1, len(events))) and ODD.startswith(whole(events))
+    else:
+        assert numbers(events) == list(range(1, len(events) + 1)) and whole(events) == ODD
     assert stored(server, chat)["messages"][-1] == reply
     page = requests.get(f"{server}/api/conversations/{chat.id}/messages", timeout=10).json()
     assert page["messages"][-1] == reply

@@ -249,7 +249,8 @@ def test_the_tiny_model_starts_beside_a_worker_without_model_url(chat: Conversat
     (reply,) = ended(chat)
     assert reply["text"] and reply["status"] == "completed"
     assert "tiny" in worker.log.read_text()
-    os.kill(worker.pid, signal.SIGKILL)  # the worker alone, not its group
+    worker.popen.kill()  # the worker alone, not its group
+    worker.popen.wait()
     wait_for(lambda: not _alive_in_group(worker.pid))
 
 

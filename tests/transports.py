@@ -23,7 +23,7 @@ class Stream(Protocol):
 def lines_to_events(response: requests.Response) -> Iterator[Json]:
     """Parse text/event-stream (WHATWG HTML, section 9.2): fields of UTF-8 lines, an event at each blank one."""
     fields: dict[str, str] = {}
-    for raw in response.iter_lines(chunk_size=1, delimiter=b"\n"):
+    for raw in response.iter_lines(chunk_size=None, delimiter=b"\n"):
         name, _, value = raw.decode().partition(": ")
         if raw and name in ("id", "event", "data"):
             fields[name] = value

@@ -6,6 +6,7 @@ gunicorn's threaded worker carries it: CTranslate2 wants real threads; it stream
 
 import argparse
 import os
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -85,6 +86,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1), help="replies computed at once")
     parser.add_argument("--threads-per-reply", type=int, default=1, help="one is best for a tiny model")
     parser.add_argument("--slots", type=int, default=64, help="replies computed or waiting; more get 429")
+    parser.add_argument("--until-stdin-closes", action="store_true", help="end with the process that started this one")
     args = parser.parse_args()
     missing = [name for name in ("model.bin", "config.json", "tokenizer.json") if not (args.model / name).is_file()]
     if missing:
@@ -94,7 +96,16 @@ def main() -> None:
     options = Options(
         args.model, args.device, args.compute_type, args.threads, args.threads_per_reply, max(args.slots, args.threads)
     )
+    if args.until_stdin_closes:
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
     Server(options, f"{args.host}:{args.port}").run()
+
+
+def _end_with_stdin() -> None:
+    """A pipe closes also when its other end was killed, and on every system."""
+    while sys.stdin.buffer.read(1024):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":
