@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes
-LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(UPGRADE) \
 	--no-emit-index-url --no-header --no-annotate
 
 .DEFAULT_GOAL := help
@@ -47,7 +47,7 @@ model:  ## Train the tiny GPT-J anew (a quarter of an hour, an environment of it
 
 # uv, because it resolves for every platform and Python from 3.11 at once: pip-tools leaves out what this machine
 # does not need, and `pip --require-hashes` then refuses to install on the others.
-lock: setup  ## Pin the newest versions of requirements*.in, with hashes
+lock: setup  ## Pin requirements*.in with hashes; UPGRADE=--upgrade takes the newest versions
 	@$(PY) -m pip install --quiet --disable-pip-version-check uv
 	@$(LOCK) --output-file requirements.txt requirements.in
 	@$(LOCK) --output-file requirements-dev.txt requirements-dev.in
