@@ -3,11 +3,13 @@
 import logging
 
 from kombu.exceptions import KombuError
-from redis.exceptions import RedisError
 
 from tasks import celery
 
 RING_EXPIRES_S = 5
+
+# Whatever the broker is, kombu knows how its failures look. Asking it connects to nothing.
+_AWAY: tuple[type[BaseException], ...] = (OSError, KombuError, *celery.connection_for_write().connection_errors)
 
 log = logging.getLogger(__name__)
 
@@ -19,5 +21,5 @@ def ring(conversation_id: str) -> None:
     """
     try:
         celery.send_task("tasks.answer", (conversation_id,), expires=RING_EXPIRES_S, retry=False, argsrepr="(…)")
-    except (KombuError, RedisError, OSError) as error:
+    except _AWAY as error:
         log.warning("the broker cannot be reached (%s); the sweep will ring later", type(error).__name__)

@@ -1,0 +1,63 @@
+"""Ringing: a courtesy to a worker, never a condition."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+import requests
+from model_stub import ModelStub
+from services import Process, free_port, wait_for
+
+from chat.config import Config
+from chat.conversation import Conversation
+from chat.store import Store
+from tasks.broker import address, transport_options
+
+
+def test_a_message_is_taken_in_and_answered_later_when_the_broker_is_away(
+    store: Store,
+    start_web: Callable[..., tuple[str, Process]],
+    model_stub: ModelStub,
+    start_worker: Callable[..., Process],
+) -> None:
+    away = f"redis://127.0.0.1:{free_port()}"
+    server, web = start_web(BROKER_URL=away)
+    chat = Conversation.create(store)
+    for text in ("one", "two"):
+        answer = requests.post(f"{server}/api/conversations/{chat.id}/messages", json={"text": text}, timeout=3)
+        assert answer.status_code == 202
+    wait_for(lambda: "the broker cannot be reached" in web.log.read_text())
+    start_worker(MODEL_URL=model_stub.url)
+    wait_for(lambda: chat.snapshot()["total"] == 4)
+
+
+def test_the_ring_is_quicker_than_the_sweep(
+    store: Store, server: str, model_stub: ModelStub, start_worker: Callable[..., Process]
+) -> None:
+    start_worker(MODEL_URL=model_stub.url, SWEEP_S="60")
+    chat = Conversation.create(store)
+    address = f"{server}/api/conversations/{chat.id}/messages"
+    begun = time.monotonic()
+    with requests.post(address, json={"text": "Hi"}, headers={"Accept": "text/event-stream"}, timeout=20) as answer:
+        assert "completed" in answer.text
+    assert time.monotonic() - begun < 15  # the worker's own start included
+
+
+@pytest.mark.parametrize(
+    ("given", "broker"),
+    [
+        ({"redis_url": "redis://host:1/2"}, "redis://host:1/2"),
+        ({"redis_url": "unix:///run/valkey.sock"}, "redis+socket:///run/valkey.sock"),
+        ({"redis_url": "rediss://host:1/2"}, "rediss://host:1/2?ssl_cert_reqs=required"),
+        ({"redis_url": "rediss://host:1", "redis_tls_verify": False}, "rediss://host:1?ssl_cert_reqs=none"),
+        ({"redis_url": "redis+sentinel://:pw@a:1,b:2/main/3"}, "sentinel://:pw@a:1/3;sentinel://:pw@b:2/3"),
+        ({"redis_url": "redis://host:1", "broker_url": "amqp://other"}, "amqp://other"),
+    ],
+)
+def test_the_brokers_address_is_spelled_as_kombu_wants_it(given: dict[str, str], broker: str) -> None:
+    assert address(Config(**given)) == broker  # type: ignore[arg-type]
+
+
+def test_a_sentinel_broker_is_told_which_service_to_ask_for() -> None:
+    assert transport_options(Config(redis_url="redis+sentinel://a:1/main"))["master_name"] == "main"
+    assert transport_options(Config(broker_url="amqp://other")) == {}
