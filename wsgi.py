@@ -5,11 +5,9 @@ import sys
 
 from flask import Flask
 
-from app import create_app
-from app.parts import Parts
 from chat.config import from_environ
 from chat.errors import ConfigError, StoreUnavailable, StoreUnsuitable
-from chat.store import check
+from chat.store import Store, check
 
 # gunicorn's own status for an application that cannot be loaded: it then ends instead of trying again for ever.
 CANNOT_START = 4
@@ -21,16 +19,17 @@ def start() -> Flask:
         config = from_environ()
         if not config.secret_key:
             raise ConfigError("SECRET_KEY is not set; give it a long random value and keep it.")
-        app = create_app(config)
-        parts: Parts = app.extensions["parley"]
-        check(parts.store.client)
+        store = Store(config)
+        check(store.client)
     except (ConfigError, StoreUnsuitable) as error:
         print(f"Parley cannot start: {error.detail}", file=sys.stderr)
         raise SystemExit(CANNOT_START) from None
     except StoreUnavailable:
-        # Requests get 503 until it is there.
-        logging.getLogger(__name__).warning("Redis does not answer yet.")
-    return app
+        logging.getLogger(__name__).warning("Redis does not answer yet; requests get 503 until it does.")
+    # Imported only now, as Celery reads the settings when it is imported, and would fail less clearly.
+    from app import create_app
+
+    return create_app(config, store)
 
 
 app = start()

@@ -110,14 +110,14 @@ def events(query: Json, conversation_id: str) -> Response:
 
     `Last-Event-ID` beats `after`. Without a position the first event is a reset: the conversation of this moment.
     """
-    conversation, hub = find(conversation_id), parts().hub
+    conversation = find(conversation_id)
     after = request.headers.get("Last-Event-ID", query["after"])
     position = None if after is None else Position.parse(after)
     if _wants([EVENTS, JSON]) == JSON:
-        return stream.poll(hub, conversation, position or Position.parse(None), query["wait"])
+        return stream.poll(parts().hub, conversation, position or Position.parse(None), query["wait"])
     if not conversation.exists():
         raise ConversationGone()
-    return stream.event_stream(hub.follow(conversation, position, stream.PING_S))
+    return stream.event_stream(parts().hub.follow(conversation, position, stream.PING_S))
 
 
 @blueprint.get("/<conversation_id>/export")
