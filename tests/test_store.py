@@ -1,0 +1,163 @@
+"""The ways to Redis: which addresses work, and what is said when one does not."""
+
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from services import Process, free_port, valkey, valkey_binary, wait_for
+
+from chat.config import Config
+from chat.conversation import Conversation
+from chat.errors import ConfigError, SchemaTooNew, StoreUnavailable, StoreUnsuitable
+from chat.store import Store, check, connect
+from chat.turns import Turn
+
+
+def answers(config: Config) -> bool:
+    """Whether a whole turn works there."""
+    store = Store(config)
+    chat = Conversation.create(store)
+    chat.accept("Hi")
+    turn = Turn.begin(store, chat.id)
+    assert turn
+    turn.finish("completed", "Hello")
+    found = chat.snapshot()["messages"][-1]["text"] == "Hello"
+    chat.delete()
+    store.close()
+    return bool(found)
+
+
+def test_a_store_without_json_commands_is_named_as_unsuitable(tmp_path: Path) -> None:
+    path = tmp_path / "plain.sock"
+    process = Process([str(valkey_binary()), "--port", "0", "--unixsocket", str(path), "--save", ""], tmp_path / "log")
+    try:
+        wait_for(path.exists)
+        with pytest.raises(StoreUnsuitable):
+            check(connect(Config(redis_url=f"unix://{path}")))
+    finally:
+        process.end()
+
+
+def test_a_store_that_is_away_is_said_to_be_so_soon() -> None:
+    begun = time.monotonic()
+    with pytest.raises(StoreUnavailable):
+        check(connect(Config(redis_url=f"redis://:secret@127.0.0.1:{free_port()}")))
+    assert time.monotonic() - begun < 2
+
+
+def test_a_silent_store_is_given_up_after_its_time_limit() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        begun = time.monotonic()
+        with pytest.raises(StoreUnavailable):
+            check(connect(Config(redis_url=f"redis://127.0.0.1:{silent.getsockname()[1]}")))
+        assert time.monotonic() - begun < 10
+
+
+def test_a_restart_of_the_store_does_not_cost_a_patient_worker_its_turn(tmp_path: Path) -> None:
+    """Append-only, as `make run` has it: what was written is there again, under a new epoch."""
+    keep = ("--appendonly", "yes", "--appendfsync", "always")
+    with valkey(tmp_path, *keep) as url:
+        store = Store(Config(redis_url=url), patience=40)
+        chat = Conversation.create(store)
+        chat.accept("Hi")
+        turn = Turn.begin(store, chat.id)
+        assert turn and turn.emit("before")
+        old = chat.snapshot()["position"]
+    finished = threading.Thread(target=turn.finish, args=("completed", " and after"))
+    finished.start()
+    with valkey(tmp_path, *keep):
+        finished.join(20)
+        snapshot = chat.snapshot()
+        assert snapshot["messages"][-1]["text"] == "before and after"
+        assert snapshot["position"].split("-")[0] != old.split("-")[0]
+        store.close()
+
+
+@pytest.mark.parametrize("address", ["http://host", "redis+sentinel://host:1", "redis://host:port"])
+def test_an_address_that_cannot_be_used_is_a_wrong_setting(address: str) -> None:
+    with pytest.raises(ConfigError, match="REDIS_URL"):
+        connect(Config(redis_url=address))
+
+
+def test_a_conversation_of_a_newer_schema_is_refused(store: Store) -> None:
+    chat = Conversation.create(store)
+    run = next(iter(store.client.keys("*:run")))
+    store.client.hset(run, "schema", 2)
+    with pytest.raises(SchemaTooNew) as refused:
+        chat.snapshot()
+    assert "newer version" in refused.value.detail and "\n" not in refused.value.detail
+
+
+@pytest.fixture
+def tls(redis_url: str, tmp_path: Path) -> Iterator[int]:
+    """The port of a TLS end in front of the store, with a certificate that it signed itself."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=_terminate, args=(listener, context, redis_url), daemon=True).start()
+        yield listener.getsockname()[1]
+
+
+def _terminate(listener: socket.socket, context: ssl.SSLContext, redis_url: str) -> None:
+    while True:
+        try:
+            outer = context.wrap_socket(listener.accept()[0], server_side=True)
+        except ssl.SSLError:
+            continue
+        except OSError:
+            return
+        inner = socket.socket(socket.AF_UNIX)
+        inner.connect(redis_url.removeprefix("unix://"))
+        for source, sink in ((outer, inner), (inner, outer)):
+            threading.Thread(target=_pump, args=(source, sink), daemon=True).start()
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    try:
+        while data := source.recv(65536):
+            sink.sendall(data)
+    except OSError:
+        pass
+    finally:
+        source.close()
+        sink.close()
+
+
+def test_certificates_are_verified_unless_told_otherwise(tls: int, tmp_path: Path) -> None:
+    url = f"rediss://127.0.0.1:{tls}"
+    with pytest.raises(StoreUnavailable):
+        check(connect(Config(redis_url=url)))
+    assert answers(Config(redis_url=f"{url}?ssl_ca_certs={tmp_path / 'certificate.pem'}"))
+    assert answers(Config(redis_url=url, redis_tls_verify=False))
+
+
+def test_sentinel_leads_to_the_primary(tmp_path: Path) -> None:
+    ports = {"store": free_port(), "sentinel": free_port()}
+    with valkey(tmp_path, "--port", str(ports["store"])):
+        conf = tmp_path / "sentinel.conf"
+        conf.write_text(f"port {ports['sentinel']}\nsentinel monitor main 127.0.0.1 {ports['store']} 1\n")
+        sentinel = Process([str(valkey_binary()), str(conf), "--sentinel"], tmp_path / "sentinel.log")
+        hosts = f"127.0.0.1:{free_port()},127.0.0.1:{ports['sentinel']}"  # nobody listens at the first one
+        try:
+            wait_for(lambda: _listens(ports["sentinel"]))
+            assert answers(Config(redis_url=f"redis+sentinel://{hosts}/main/0"))
+            with pytest.raises(StoreUnavailable):
+                check(connect(Config(redis_url=f"redis+sentinel://{hosts}/other")))
+        finally:
+            sentinel.end()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
