@@ -103,6 +103,11 @@ def valkey_command(data: Path, path: Path) -> list[str]:
         "port": "0", "unixsocket": str(path), "unixsocketperm": "700", "dir": str(data), "appendonly": "yes",
         "appendfsync": "everysec", "save": "", "loadmodule": str(module), "loglevel": "warning",
     }  # fmt: skip
+    # Documents are freed at once: RedisJSON counts references to strings that its documents share, and freeing some
+    # in Valkey's second thread, which is Valkey's default, crashed it after a few hundred FLUSHALL.
+    options |= {
+        f"lazyfree-lazy-{when}": "no" for when in ("eviction", "expire", "server-del", "user-del", "user-flush")
+    }
     return [str(server), *(word for name, value in options.items() for word in (f"--{name}", value))]
 
 
