@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import redis
-from redis.backoff import ExponentialBackoff
+from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
@@ -107,7 +107,9 @@ def _through_sentinel(address: str, options: dict[str, Any]) -> "redis.Redis":
     options = options | {"db": int(db or 0), "ssl": url.scheme.startswith("rediss")}
     if password:
         options |= {"password": unquote(password), "username": unquote(user) or None}
-    own = {"socket_timeout": 2, "socket_connect_timeout": 2} | {k: v for k, v in options.items() if k.startswith("ssl")}
+    # One that does not answer is passed over at once: there are others.
+    own = {"socket_timeout": 2, "socket_connect_timeout": 2, "retry": Retry(NoBackoff(), 0)}
+    own |= {name: value for name, value in options.items() if name.startswith("ssl")}
     if secret := parse_qs(url.query).get("sentinel_password"):
         own["password"] = secret[0]
     # redis-py has no types for its Sentinel.
