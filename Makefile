@@ -8,7 +8,7 @@ LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --g
 	--no-emit-index-url --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev system-packages run test test-quick lint size reset model lock settings
+.PHONY: help setup setup-dev system-packages run test test-quick lint size reset model lock settings pictures
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ size: setup  ## Print how many lines there are, and the longest functions
 
 settings: setup  ## Write docs/configuration.md's table and .env.example anew from chat/config.py
 	@$(PY) -m tools.settings
+
+pictures: setup-dev system-packages  ## Take the README's picture anew, in Chromium
+	@$(PY) -m tools.pictures
 
 reset: setup  ## Empty DATA_DIR (.data): every conversation of `make run` is lost
 	@$(PY) -m tools.reset
