@@ -87,8 +87,8 @@ def server(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def web(redis_url: str, log: Path, **settings: str) -> Process:
-    port = str(free_port())
-    given = {"REDIS_URL": redis_url, "BROKER_URL": broker(redis_url), "SECRET_KEY": "for tests", "PORT": port}
+    port = settings.setdefault("PORT", str(free_port()))
+    given = {"REDIS_URL": redis_url, "BROKER_URL": broker(redis_url), "SECRET_KEY": "for tests"}
     process = Process(WEB, log, **(given | settings))
     process.address = f"http://127.0.0.1:{port}"
     wait_for(lambda: process.popen.poll() is not None or answers(process.address))

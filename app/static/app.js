@@ -2,6 +2,7 @@
 "use strict";
 
 const $ = (id) => document.getElementById(id);
+const AGAIN = "Connecting again …";
 const KINDS = ["reset", "accepted", "started", "delta", "completed", "stopped", "failed"];
 
 let conversation = location.hash.slice(1); // its id; in the address, so that a reload finds it
@@ -114,7 +115,7 @@ function open(after) {
   clearTimeout(reopening);
   position = after;
   stream = new EventSource(`/api/${path("/events")}${after ? `?after=${after}` : ""}`);
-  stream.onopen = () => notice("");
+  stream.onopen = () => $("notice").textContent === AGAIN && notice("");
   for (const kind of KINDS) {
     stream.addEventListener(kind, (event) => {
       position = event.lastEventId;
@@ -125,7 +126,7 @@ function open(after) {
   stream.addEventListener("gone", gone);
   // EventSource comes back by itself after a lost line, but gives up after a refusal, and does not say which.
   stream.onerror = () => {
-    notice("Connecting again …");
+    notice(AGAIN);
     if (stream.readyState === EventSource.CLOSED) reopening = setTimeout(reopen, 1000);
   };
 }
