@@ -146,7 +146,9 @@ def service(config: Config, env: dict[str, str]) -> list[Part]:
                 raise CannotStart(f"the program {program} is missing; run `make setup`.")
     say(f"The web process and the worker start; the web process listens on {config.host}, port {config.port}.")
     questions = {"web": lambda: is_healthy(config)}
-    return [Part(name, command, env, questions.get(name, lambda: True)) for name, command in lines]
+    # The web process hears only of a model that the user named; without one it tells its clients that this is a demo.
+    told = {"web": env | {"MODEL_URL": config.model_url}}
+    return [Part(name, command, told.get(name, env), questions.get(name, lambda: True)) for name, command in lines]
 
 
 # --- what is checked and made before the start ---

@@ -41,7 +41,9 @@ function draw(message, state = "", kind = "") {
     box = document.createElement("article");
     box.id = `m-${message.id}`;
     for (const part of ["text", "state"]) box.append(Object.assign(document.createElement("div"), { className: part }));
-    $("messages").append(box);
+    // A reply follows its message, also when others wait by now.
+    const question = shown(message.reply_to);
+    question ? question.after(box) : $("messages").append(box);
   }
   box.className = `message ${message.role} ${kind}`;
   box.firstChild.textContent = message.text;
@@ -60,7 +62,7 @@ function drawReply(reply) {
 }
 
 function drawTurn() {
-  draw({ id: turn.reply_id, role: "bot", text: turn.text }, "", "running");
+  draw({ id: turn.reply_id, reply_to: turn.message_id, role: "bot", text: turn.text }, "", "running");
   $("stop").hidden = false;
 }
 
