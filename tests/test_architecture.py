@@ -21,7 +21,7 @@ ARROWS = {
     "app": ("chat", "tasks.bell"),
 }
 # Where each library may be imported.
-HOMES = {"flask": ("app", "gptj.server"), "celery": ("tasks", "celeryconfig"), "redis": ("chat",)}
+HOMES = {"flask": ("app", "gptj.server", "wsgi"), "celery": ("tasks", "celeryconfig"), "redis": ("chat",)}
 
 
 def module_of(path: Path) -> str:

@@ -13,9 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 import requests
-from services import ROOT, Process, free_port, python, wait_for
+from services import ROOT, Process, free_port, python, valkey_binary, wait_for
 
 import run
+from chat.store import Store
 from supervisor import CannotStart
 
 
@@ -67,9 +68,8 @@ def test_a_redis_that_does_not_answer_is_refused(tmp_path: Path) -> None:
 @pytest.fixture
 def redis_without_json(tmp_path: Path) -> Iterator[str]:
     path = tmp_path / "bare.sock"
-    command = run.valkey_command(tmp_path, path)
-    without = command.index("--loadmodule")
-    process = Process([*command[:without], *command[without + 2 :]], tmp_path / "bare.log")
+    command = [str(valkey_binary()), "--port", "0", "--unixsocket", str(path), "--save", ""]
+    process = Process(command, tmp_path / "bare.log")
     wait_for(path.exists)
     yield f"unix://{path}"
     process.end()
@@ -92,6 +92,10 @@ def test_a_platform_without_the_wheels_is_told_how_to_get_a_redis(monkeypatch: p
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(CannotStart, match=r"start a Redis 8 .* and set REDIS_URL="):
         run.valkey_command(Path("/data"), Path("/data/valkey.sock"))
+
+
+def test_the_private_valkey_frees_documents_in_its_main_thread(store: Store) -> None:
+    assert set(store.client.config_get("lazyfree-lazy-*").values()) == {"no"}
 
 
 def test_the_environment_wins_over_the_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
