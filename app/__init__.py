@@ -23,7 +23,7 @@ class Json(JSONProvider):
     """orjson: quick, keeps the order of fields, and refuses nesting on which Python's json runs out of stack."""
 
     def dumps(self, obj: Any, **_: Any) -> str:
-        return orjson.dumps(obj, option=orjson.OPT_NON_STR_KEYS).decode()
+        return orjson.dumps(obj, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE).decode()
 
     def loads(self, s: str | bytes, **_: Any) -> Any:
         return orjson.loads(s)
