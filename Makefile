@@ -8,28 +8,37 @@ LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --g
 	--no-emit-index-url --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev system-packages run test test-quick lint size reset model lock settings pictures
+.PHONY: help setup setup-dev system-packages run client dev test test-quick lint size reset model lock settings pictures
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: setup  ## Start Parley on http://127.0.0.1:8000 and keep it running; Ctrl-C ends it
+run: client  ## Start Parley on http://127.0.0.1:8000 and keep it running; Ctrl-C ends it
 	@exec $(PY) run.py
+
+client: setup  ## Build the browser client, if its sources have changed
+	@$(PY) -m tools.frontend build
+
+dev: setup  ## Start Parley with a web process that reloads, and the client's development server on port 5173
+	@$(PY) -m tools.frontend dev
 
 setup: $(VENV)/.installed  ## Make .venv with what Parley needs to run
 
 setup-dev: $(VENV)/.installed-dev
 
-test: setup-dev system-packages  ## Run every test
+test: setup-dev system-packages client  ## Run every test
+	@$(PY) -m tools.frontend test
 	@$(PY) -m pytest
 
-test-quick: setup-dev  ## Run the tests that are not slow: under a minute
+test-quick: setup-dev client  ## Run the tests that are not slow: under a minute
+	@$(PY) -m tools.frontend test
 	@$(PY) -m pytest -m "not slow"
 
 lint: setup-dev  ## Check style and types
 	@$(PY) -m ruff check --quiet .
 	@$(PY) -m ruff format --quiet --check .
 	@$(PY) -m mypy
+	@$(PY) -m tools.frontend lint
 
 size: setup  ## Print how many lines there are, and the longest functions
 	@$(PY) -m tools.size
@@ -37,7 +46,7 @@ size: setup  ## Print how many lines there are, and the longest functions
 settings: setup  ## Write docs/configuration.md's table and .env.example anew from chat/config.py
 	@$(PY) -m tools.settings
 
-pictures: setup-dev system-packages  ## Take the README's picture anew, in Chromium
+pictures: setup-dev system-packages client  ## Take the README's picture anew, in Chromium
 	@$(PY) -m tools.pictures
 
 reset: setup  ## Empty DATA_DIR (.data): every conversation of `make run` is lost
@@ -54,6 +63,7 @@ lock: setup  ## Pin requirements*.in with hashes; UPGRADE=--upgrade takes the ne
 	@$(PY) -m pip install --quiet --disable-pip-version-check uv
 	@$(LOCK) --output-file requirements.txt requirements.in
 	@$(LOCK) --output-file requirements-dev.txt requirements-dev.in
+	@$(LOCK) --output-file requirements-node.txt requirements-node.in
 
 # The browser tests drive Debian's Chromium, and the proxy test runs a real nginx.
 system-packages:

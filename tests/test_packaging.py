@@ -16,7 +16,7 @@ from services import ROOT, Process, free_port, valkey, wait_for
 
 from chat.config import Config
 
-LOCKS = ("requirements.txt", "requirements-dev.txt")
+LOCKS = ("requirements.txt", "requirements-dev.txt", "requirements-node.txt")
 
 
 def procfile() -> dict[str, str]:
@@ -43,8 +43,22 @@ def test_every_wanted_package_is_in_the_lock(lock: str) -> None:
     assert set(names(lock.replace(".txt", ".in"))) <= set(names(lock)), "run `make lock`"
 
 
+def test_the_lock_of_the_client_names_hashes_and_no_registry() -> None:
+    lock = json.loads((ROOT / "frontend/package-lock.json").read_text())
+    packages = [package for path, package in lock["packages"].items() if path]
+    assert all(package["integrity"].startswith("sha512-") for package in packages)
+    assert not [package for package in packages if "resolved" in package]
+
+
+def test_every_package_in_the_client_has_its_licence_named() -> None:
+    manifest = json.loads((ROOT / "frontend/package.json").read_text())
+    text = (ROOT / "THIRD_PARTY.md").read_text()
+    tools = {"@tailwindcss/vite", "@vitejs/plugin-react", "vite"}
+    assert not [name for name in manifest["dependencies"].keys() - tools if not re.search(rf"\b{name}\b", text)]
+
+
 def test_both_locks_agree_on_what_they_share() -> None:
-    pins = [set(re.findall(r"^([\w-]+)==([\w.]+)", (ROOT / lock).read_text(), re.MULTILINE)) for lock in LOCKS]
+    pins = [set(re.findall(r"^([\w-]+)==([\w.]+)", (ROOT / lock).read_text(), re.MULTILINE)) for lock in LOCKS[:2]]
     shared = {name for name, _ in pins[0]} & {name for name, _ in pins[1]}
     assert {pin for pin in pins[1] if pin[0] in shared} <= pins[0]
 

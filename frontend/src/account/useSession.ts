@@ -1,0 +1,92 @@
+import { useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { api, asProblem, onSignedOut } from "../api";
+import { forgetDrafts, load, save } from "../storage";
+import type { Account } from "../types";
+
+/** Who uses this page. `ended`: somebody whose session is over, whose page waits for the next login. */
+export type Who = { is: "unknown" } | { is: "guest" } | { is: "account"; name: string } | { is: "ended"; name: string };
+
+export interface Session {
+  who: Who;
+  /** Ask the server whether the session is over. */
+  signedOut: () => Promise<boolean>;
+  enter: (how: "login" | "accounts", name: string, password: string, keep: string[]) => Promise<void>;
+  /** Sign out here, or end all of the account's sessions, or the account itself. Rejects with a Problem. */
+  leave: (how: "here" | "everywhere" | "for good", password?: string) => Promise<void>;
+  /** Go on as a guest after the session's end. */
+  forget: () => void;
+}
+
+/** The session of this browser; its tabs tell each other of changes. */
+export function useSession(): Session {
+  // The cookie is not for scripts to see, so the page notes who signed in, and asks the server only then.
+  const [who, setWho] = useState<Who>(() => (load<string>("account", "") ? { is: "unknown" } : { is: "guest" }));
+  const channel = useRef<BroadcastChannel | null>(null);
+  const now = useRef(who);
+  useEffect(() => {
+    now.current = who;
+  }, [who]);
+
+  const ask = useCallback(async (): Promise<void> => {
+    const name = load<string>("account", "");
+    if (!name) {
+      setWho({ is: "guest" });
+      return;
+    }
+    try {
+      setWho({ is: "account", name: (await api<Account>("GET", "/me")).name });
+    } catch (error) {
+      // Only an answer proves that the session is over; who cannot reach the server is who they were.
+      setWho({ is: asProblem(error).status === 401 ? "ended" : "account", name });
+    }
+  }, []);
+
+  useEffect(() => {
+    if (now.current.is === "unknown") void ask();
+    onSignedOut.call = () => {
+      const { current } = now;
+      if (current.is === "account") setWho({ is: "ended", name: current.name });
+    };
+    channel.current = new BroadcastChannel("parley.session");
+    channel.current.onmessage = () => void ask();
+    return () => channel.current?.close();
+  }, [ask]);
+
+  const signedOut = useCallback(async () => {
+    const { current } = now;
+    if (current.is !== "account") return current.is === "ended";
+    try {
+      await api("GET", "/me");
+      return false;
+    } catch (error) {
+      if (asProblem(error).status !== 401) return false;
+      setWho({ is: "ended", name: current.name });
+      return true;
+    }
+  }, []);
+
+  const tell = useCallback((name: string) => {
+    save("account", name);
+    setWho(name ? { is: "account", name } : { is: "guest" });
+    channel.current?.postMessage("changed");
+  }, []);
+
+  return useMemo(() => {
+    const forget = () => {
+      forgetDrafts();
+      tell("");
+    };
+    return {
+      who,
+      signedOut,
+      forget,
+      enter: async (how, name, password, keep) => tell((await api<Account>("POST", `/${how}`, { name, password, keep })).name),
+      leave: async (how, password) => {
+        if (how === "here") await api("POST", "/logout", {});
+        else if (how === "everywhere") await api("DELETE", "/me/sessions");
+        else await api("DELETE", "/me", { password });
+        forget();
+      },
+    };
+  }, [who, signedOut, tell]);
+}

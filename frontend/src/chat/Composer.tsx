@@ -1,0 +1,114 @@
+import { ArrowUp, Square } from "lucide-react";
+import { useImperativeHandle, useLayoutEffect, useRef, useState, type KeyboardEvent, type Ref } from "react";
+import { Button } from "../shell/Button";
+import { load, save } from "../storage";
+import { t } from "../texts";
+
+const HEIGHT_MAX_PX = 220;
+const NEAR_THE_LIMIT = 0.9;
+
+export interface ComposerHandle {
+  /** Put a text in, if none is there. */
+  offer: (text: string) => void;
+}
+
+interface Props {
+  /** Under which name the draft is kept. */
+  name: string;
+  max: number;
+  running: boolean;
+  stopping: boolean;
+  onSend: (text: string) => void;
+  onStop: () => void;
+  ref: Ref<ComposerHandle>;
+}
+
+/** Where messages are written. Mounted anew for each conversation, so that each has its draft. */
+export function Composer({ name, max, running, stopping, onSend, onStop, ref }: Props) {
+  const [text, setText] = useState(() => load<string>(`draft.${name}`, ""));
+  const area = useRef<HTMLTextAreaElement>(null);
+  // The server counts characters, not UTF-16 code units.
+  const length = text.length > max * NEAR_THE_LIMIT ? [...text].length : 0;
+  const ready = text.trim() !== "" && length <= max;
+
+  const write = (next: string) => {
+    setText(next);
+    save(`draft.${name}`, next);
+  };
+  const send = () => {
+    if (!ready) return;
+    write("");
+    onSend(text.trim());
+    area.current?.focus();
+  };
+  const onKeyDown = (event: KeyboardEvent) => {
+    // Enter that ends a composition belongs to the input method; Safari tells so by its key code alone.
+    // eslint-disable-next-line @typescript-eslint/no-deprecated
+    const composing = event.nativeEvent.isComposing || event.keyCode === 229;
+    if (event.key !== "Enter" || event.shiftKey || composing) return;
+    event.preventDefault();
+    send();
+  };
+
+  useLayoutEffect(() => {
+    const box = area.current;
+    if (!box) return;
+    box.style.height = "auto";
+    box.style.height = `${Math.min(box.scrollHeight, HEIGHT_MAX_PX)}px`;
+  }, [text]);
+  useLayoutEffect(() => {
+    // On a touch screen the keyboard would cover half of what one came to read.
+    if (!window.matchMedia("(pointer: coarse)").matches) area.current?.focus();
+  }, []);
+  const kept = useRef(name);
+  useLayoutEffect(() => {
+    // The first message has made the conversation; what was typed meanwhile belongs to it.
+    if (kept.current === name) return;
+    save(`draft.${kept.current}`, "");
+    save(`draft.${name}`, text);
+    kept.current = name;
+  }, [name, text]);
+  useImperativeHandle(ref, () => ({
+    offer: (offered) => {
+      if (!text.trim()) write(offered);
+      area.current?.focus();
+    },
+  }));
+
+  return (
+    <form
+      className="mx-auto w-full max-w-3xl px-3 pb-3 md:px-6"
+      onSubmit={(event) => {
+        event.preventDefault();
+        send();
+      }}
+    >
+      <div className="flex flex-col rounded-[1.75rem] border border-line-strong bg-raised p-2 shadow-sm transition-shadow focus-within:border-accent focus-within:shadow-md">
+        <textarea
+          ref={area} rows={1} value={text} aria-label={t.message} placeholder={t.placeholder} enterKeyHint="send"
+          className="max-h-56 w-full resize-none bg-transparent px-3 pt-2 pb-1 leading-relaxed outline-none"
+          onChange={(event) => write(event.target.value)}
+          onKeyDown={onKeyDown}
+        />
+        <div className="flex min-h-9 items-center justify-end gap-2 pl-3">
+          <p className="hint mr-auto hidden text-xs text-faint md:block">{t.keys}</p>
+          {length > 0 && (
+            <p role="status" className={`text-xs tabular-nums ${length > max ? "font-medium text-danger" : "text-faint"}`}>
+              {length > max ? t.tooLong(length - max) : t.left(max - length)}
+            </p>
+          )}
+          {running && (
+            <Button kind="icon" label={t.stop} disabled={stopping} onClick={onStop} className="size-9! rounded-full! bg-ink text-ground! hover:bg-ink!">
+              <Square size={13} fill="currentColor" aria-hidden />
+            </Button>
+          )}
+          {(!running || text.trim() !== "") && (
+            <Button kind="icon" type="submit" label={t.send} disabled={!ready} className="size-9! rounded-full! bg-accent text-on-accent! hover:bg-accent-strong!">
+              <ArrowUp size={19} strokeWidth={2.4} aria-hidden />
+            </Button>
+          )}
+        </div>
+      </div>
+    </form>
+  );
+}

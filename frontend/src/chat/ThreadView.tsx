@@ -1,0 +1,95 @@
+import { ArrowDown } from "lucide-react";
+import { useEffect, useState } from "react";
+import { Button } from "../shell/Button";
+import { t } from "../texts";
+import type { Chat, ChatState } from "./chat";
+import { Human } from "./Human";
+import { Reply } from "./Reply";
+import { unheard, type Thread } from "./thread";
+import { useStickToEnd } from "./useStickToEnd";
+
+interface Props {
+  chat: Chat;
+  state: ChatState;
+  onEdit: (text: string) => void;
+}
+
+/** The messages of a conversation, oldest first, then what runs, waits and is on its way. */
+export function ThreadView({ chat, state, onEdit }: Props) {
+  const { thread } = state;
+  const { boxRef, contentRef, away, jump, hold } = useStickToEnd();
+  const sent = unheard(thread);
+  const newest = sent.at(-1)?.id;
+  useEffect(() => {
+    if (newest) jump();
+  }, [newest, jump]);
+
+  const idle = !thread.turn && !thread.pending.length && !sent.length;
+  const last = thread.messages.at(-1)?.id;
+  const takeBack = async (id: string, text: string) => {
+    if (await chat.withdraw(id)) onEdit(text);
+  };
+  return (
+    <div className="relative min-h-0 flex-1">
+      <div ref={boxRef} tabIndex={0} role="region" aria-label={t.thread} className="h-full overflow-y-auto overscroll-contain [scrollbar-gutter:stable_both-edges]">
+        <div ref={contentRef} className="mx-auto max-w-3xl px-4 pt-6 pb-10 md:px-6">
+          {thread.first > 0 && <Earlier onFetch={() => hold(() => chat.earlier())} />}
+          <div role="log" aria-live="off" aria-label={t.thread} className="flex flex-col gap-4">
+            {thread.messages.map((message) =>
+              message.role === "human" ? (
+                <Human key={message.id} text={message.text} at={message.at} />
+              ) : (
+                <Reply key={message.id} text={message.text} message={message}
+                  onRetry={idle && message.id === last ? () => void chat.retry(message) : undefined} />
+              ),
+            )}
+            {thread.turn && (
+              <Reply key={thread.turn.reply_id} text={thread.turn.text} growing again={thread.turn.attempt > 1} stopping={state.stopping} />
+            )}
+            {thread.pending.map(({ id, text, at }, index) => (
+              <Human key={id} text={text} at={at} waiting={index + (thread.turn ? 1 : 0)} onCancel={() => void takeBack(id, text)} />
+            ))}
+            {sent.map(({ id, text, at, state: how, problem }) => (
+              <Human key={id} text={text} at={at} sending={how !== "failed"} problem={how === "failed" ? problem ?? "" : undefined}
+                onRetry={() => chat.resend(id)}
+                onEdit={() => {
+                  chat.discard(id);
+                  onEdit(text);
+                }} />
+            ))}
+          </div>
+        </div>
+      </div>
+      <p role="status" className="sr-only">{announcement(thread)}</p>
+      <div aria-hidden className="pointer-events-none absolute inset-x-3 top-0 h-6 bg-linear-to-b from-ground to-transparent" />
+      <div aria-hidden className="pointer-events-none absolute inset-x-3 bottom-0 h-8 bg-linear-to-t from-ground to-transparent" />
+      {away && (
+        <Button onClick={jump} className="arrive absolute bottom-4 left-1/2 -translate-x-1/2 bg-raised shadow-md">
+          <ArrowDown size={16} aria-hidden />
+          {t.jump}
+        </Button>
+      )}
+    </div>
+  );
+}
+
+/** What a screen reader says when a reply begins and when it ends, never in between. */
+function announcement({ turn, messages }: Thread): string {
+  if (turn) return t.replying;
+  const status = messages.at(-1)?.status;
+  return status ? t.ended[status] : "";
+}
+
+/** Fetches older messages. */
+function Earlier({ onFetch }: { onFetch: () => Promise<void> }) {
+  const [busy, setBusy] = useState(false);
+  const fetchMore = () => {
+    setBusy(true);
+    void onFetch().finally(() => setBusy(false));
+  };
+  return (
+    <p className="mb-6 text-center">
+      <Button disabled={busy} onClick={fetchMore}>{t.earlier}</Button>
+    </p>
+  );
+}

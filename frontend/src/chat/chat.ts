@@ -1,0 +1,208 @@
+import { flushSync } from "react-dom";
+import { api, asProblem, newId } from "../api";
+import { load, save, session } from "../storage";
+import type { Accepted, ChatEvent, Message, Snapshot } from "../types";
+import type { Link } from "./hub";
+import { resync, watch } from "./line";
+import { empty, reduce, type Outgoing, type Step, type Thread } from "./thread";
+
+const TRIES_MAX = 5;
+const BATCH_MS = 50;
+const PAGE = 50;
+
+export interface ChatState {
+  thread: Thread;
+  link: Link;
+  stopping: boolean;
+}
+
+export interface Surroundings {
+  /** The first message of a new chat has made its conversation. */
+  onCreated: (id: string) => void;
+  /** A message was taken in, so the list of conversations is no longer what it was. */
+  onSent: (id: string, text: string) => void;
+  /** Whether it is the session that has ended, when a conversation cannot be found. */
+  signedOut: () => Promise<boolean>;
+  onProblem: (detail: string) => void;
+}
+
+const ALONE: Surroundings = {
+  onCreated: () => undefined, onSent: () => undefined, signedOut: () => Promise.resolve(false), onProblem: () => undefined,
+};
+
+/** One conversation as this page shows it, or a new one that begins with its first message. */
+export class Chat {
+  private static made = 0;
+  /** Tells chats apart, also before they have an id. */
+  readonly key = Chat.made++;
+  private state: ChatState;
+  private listeners = new Set<() => void>();
+  private leave: (() => void) | null = null;
+  private posting = false;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private drawMs = 0;
+
+  constructor(id: string | null, private around: Surroundings = ALONE) {
+    const outbox = id ? load<Outgoing[]>(`outbox.${id}`, [], session) : [];
+    this.state = { thread: empty(id, outbox), link: "connecting", stopping: false };
+  }
+
+  get id(): string | null {
+    return this.state.thread.id;
+  }
+
+  current = (): ChatState => this.state;
+
+  subscribe = (listener: () => void): (() => void) => {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  };
+
+  surround(around: Surroundings): void {
+    this.around = around;
+  }
+
+  /** Follow the conversation, until `close`. */
+  open(): void {
+    if (this.id) this.leave = watch(this.id, { onEvent: this.hear, onLink: (link) => void this.hearLink(link) });
+  }
+
+  close(): void {
+    this.leave?.();
+    this.leave = null;
+  }
+
+  send(text: string): void {
+    const message: Outgoing = { id: newId(), text, at: new Date().toISOString(), state: "sending" };
+    this.step({ type: "sending", message });
+    void this.post();
+  }
+
+  resend(id: string): void {
+    this.step({ type: "again", id });
+    void this.post();
+  }
+
+  discard(id: string): void {
+    this.step({ type: "discarded", id });
+  }
+
+  async stop(): Promise<void> {
+    const { turn } = this.state.thread;
+    if (!turn) return;
+    this.set({ stopping: true });
+    if (!(await this.ask(`/messages/${turn.message_id}/stop`, {}))) this.set({ stopping: false });
+  }
+
+  /** Take a waiting message back. */
+  withdraw(id: string): Promise<boolean> {
+    return this.ask(`/messages/${id}/stop`, {});
+  }
+
+  /** Have the last message answered again, in place of this reply. */
+  retry(reply: Message): Promise<boolean> {
+    return this.ask(`/messages/${reply.reply_to ?? ""}/retry`, { reply_id: reply.id });
+  }
+
+  async earlier(): Promise<void> {
+    const { id, first } = this.state.thread;
+    try {
+      const page = await api<{ messages: Message[]; first: number }>(
+        "GET", `/conversations/${id ?? ""}/messages?before=${first}&limit=${PAGE}`,
+      );
+      if (this.state.thread.first === first) this.step({ type: "earlier", ...page });
+    } catch (error) {
+      this.around.onProblem(asProblem(error).message);
+    }
+  }
+
+  /** Post what waits to be posted, one after the other, so that the order holds. */
+  async post(): Promise<void> {
+    if (this.posting) return;
+    this.posting = true;
+    for (let tries = 0, next; (next = this.state.thread.outbox.find(({ state }) => state === "sending")); ) {
+      const outcome = await this.postOne(next);
+      if (outcome === "hold") break;
+      tries = outcome === "again" ? tries + 1 : 0;
+      if (tries >= TRIES_MAX) this.step({ type: "refused", id: next.id, problem: "" });
+      else if (tries) await new Promise((resolve) => setTimeout(resolve, 500 * 2 ** tries));
+    }
+    this.posting = false;
+  }
+
+  private async postOne({ id, text }: Outgoing): Promise<"done" | "again" | "hold"> {
+    try {
+      const conversation = this.id ?? (await this.create());
+      const { outcome } = await api<Accepted>("POST", `/conversations/${conversation}/messages`, { id, text });
+      this.step(outcome === "withdrawn" || outcome === "finished" ? { type: "discarded", id } : { type: "sent", id });
+      this.around.onSent(conversation, text);
+      return "done";
+    } catch (error) {
+      const problem = asProblem(error);
+      if (problem.passing) return "again";
+      // It stays as it is, and goes out after the next login.
+      if ([401, 404].includes(problem.status) && (await this.around.signedOut())) return "hold";
+      this.step({ type: "refused", id, problem: problem.fields["text"]?.join(" ") ?? problem.message });
+      return "done";
+    }
+  }
+
+  private async create(): Promise<string> {
+    const snapshot = await api<Snapshot>("POST", "/conversations", {});
+    this.step({ type: "reset", data: snapshot });
+    this.open();
+    this.around.onCreated(snapshot.id);
+    return snapshot.id;
+  }
+
+  private async ask(path: string, body: object): Promise<boolean> {
+    try {
+      await api("POST", `/conversations/${this.id ?? ""}${path}`, body);
+      return true;
+    } catch (error) {
+      this.around.onProblem(asProblem(error).message);
+      return false;
+    }
+  }
+
+  private hear = (event: ChatEvent): void => {
+    if (event.type === "login") return;
+    this.step(event);
+    if (this.state.thread.torn) resync();
+    if (event.type === "reset") void this.post();
+  };
+
+  private async hearLink(link: Link): Promise<void> {
+    this.set({ link });
+    const lost = link === "login" || link === "missing";
+    if (lost && !(await this.around.signedOut())) this.step({ type: "gone", data: {} });
+  }
+
+  private step(step: Step): void {
+    const before = this.state.thread;
+    const thread = reduce(before, step);
+    const stopping = this.state.stopping && thread.turn !== null;
+    this.state = { ...this.state, thread, stopping };
+    if (thread.id && thread.outbox !== before.outbox) save(`outbox.${thread.id}`, thread.outbox, session);
+    if (step.type === "delta") this.timer ??= setTimeout(this.drawBatch, Math.max(BATCH_MS, 4 * this.drawMs));
+    else this.draw();
+  }
+
+  private set(change: Partial<ChatState>): void {
+    this.state = { ...this.state, ...change };
+    this.draw();
+  }
+
+  private draw(): void {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    for (const listener of this.listeners) listener();
+  }
+
+  /** Draw what came meanwhile. The longer that takes, the longer the next batch is collected. */
+  private drawBatch = (): void => {
+    const begun = performance.now();
+    flushSync(() => this.draw());
+    this.drawMs = performance.now() - begun;
+  };
+}

@@ -1,0 +1,55 @@
+import { memo, useState, type ComponentProps } from "react";
+import ReactMarkdown, { type Components } from "react-markdown";
+import remarkGfm from "remark-gfm";
+import { isOpenFence, splitter } from "./blocks";
+import { Code } from "./Code";
+
+const plugins = [remarkGfm];
+
+/** A reply. `growing`: more is to come. Finished blocks are drawn once, however long the reply becomes. */
+export default function Markdown({ text, growing }: { text: string; growing: boolean }) {
+  const [split] = useState(splitter);
+  const blocks = split(text);
+  return (
+    <div className={`markdown ${growing ? "growing" : ""}`}>
+      {blocks.map((block, index) => (
+        <Block key={index} text={block} growing={growing && index === blocks.length - 1} />
+      ))}
+    </div>
+  );
+}
+
+const Block = memo(function Block({ text, growing }: { text: string; growing: boolean }) {
+  const open = growing && isOpenFence(text);
+  const parts = { ...safe, pre: (props: ComponentProps<"pre"> & { node?: unknown }) => <Fence {...props} open={open} /> };
+  return (
+    <ReactMarkdown remarkPlugins={plugins} components={parts}>
+      {text}
+    </ReactMarkdown>
+  );
+});
+
+function Fence({ children, open }: ComponentProps<"pre"> & { open: boolean }) {
+  const { className = "", children: code = "" } = (children as { props: { className?: string; children?: string } }).props;
+  return <Code code={code.replace(/\n$/, "")} language={/language-(\S+)/.exec(className)?.[1] ?? ""} open={open} />;
+}
+
+// react-markdown shows raw HTML as text and drops javascript: addresses. An image's address could carry what was
+// said here to a stranger, so only its description is shown.
+const safe: Components = {
+  a: ({ href, children }) =>
+    href ? (
+      <a href={href} target="_blank" rel="noopener noreferrer nofollow">
+        {children}
+      </a>
+    ) : (
+      <>{children}</>
+    ),
+  img: ({ alt }) => <em>[{alt ?? "image"}]</em>,
+  table: ({ children }) => (
+    <div tabIndex={0} role="group" className="my-4 overflow-x-auto">
+      <table>{children}</table>
+    </div>
+  ),
+  input: ({ checked }) => <span aria-hidden="true">{checked ? "☑" : "☐"} </span>,
+};

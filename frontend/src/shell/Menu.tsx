@@ -1,0 +1,76 @@
+import type { LucideIcon } from "lucide-react";
+import { useId, useRef, type KeyboardEvent, type ReactNode } from "react";
+import { Button } from "./Button";
+
+export interface Item {
+  label: string;
+  icon: LucideIcon;
+  act: () => void;
+  danger?: boolean;
+}
+
+interface Props {
+  label: string;
+  items: Item[];
+  trigger: ReactNode;
+  className?: string;
+  kind?: "icon" | "row";
+}
+
+const GAP_PX = 6;
+
+/** A button with a menu. It lies in the browser's top layer, so that nothing cuts it off. */
+export function Menu({ label, items, trigger, className = "", kind = "icon" }: Props) {
+  const id = useId();
+  const menu = useRef<HTMLDivElement>(null);
+  const button = useRef<HTMLButtonElement>(null);
+
+  const place = () => {
+    const box = menu.current, at = button.current?.getBoundingClientRect();
+    if (!box || !at) return;
+    const below = at.bottom + GAP_PX + box.offsetHeight < window.innerHeight;
+    box.style.top = `${below ? at.bottom + GAP_PX : at.top - GAP_PX - box.offsetHeight}px`;
+    box.style.left = `${Math.max(8, Math.min(kind === "row" ? at.left : at.right - box.offsetWidth, window.innerWidth - box.offsetWidth - 8))}px`;
+    entries(box)[0]?.focus();
+  };
+  const onKeyDown = (event: KeyboardEvent<HTMLDivElement>) => {
+    const all = entries(event.currentTarget);
+    const here = all.indexOf(document.activeElement as HTMLElement);
+    const to = { ArrowDown: here + 1, ArrowUp: here - 1 + all.length, Home: 0, End: all.length - 1 }[event.key];
+    if (to !== undefined) {
+      event.preventDefault();
+      all[to % all.length]?.focus();
+    } else if (event.key === "Tab") menu.current?.hidePopover();
+  };
+
+  return (
+    <>
+      <Button
+        kind={kind} label={kind === "icon" ? label : undefined} aria-haspopup="menu" className={className}
+        ref={button} popoverTarget={id}
+      >
+        {trigger}
+      </Button>
+      <div
+        ref={menu} id={id} popover="auto" role="menu" aria-label={label}
+        onToggle={({ newState }) => newState === "open" && place()} onKeyDown={onKeyDown}
+        className="fixed inset-auto m-0 min-w-52 rounded-xl border border-line bg-raised p-1.5 text-ink shadow-lg"
+      >
+        {items.map(({ label: name, icon: Icon, act, danger }) => (
+          <Button
+            key={name} kind="row" role="menuitem" tabIndex={-1} className={danger ? "text-danger" : ""}
+            onClick={() => {
+              menu.current?.hidePopover();
+              act();
+            }}
+          >
+            <Icon size={16} aria-hidden />
+            {name}
+          </Button>
+        ))}
+      </div>
+    </>
+  );
+}
+
+const entries = (box: HTMLElement) => [...box.querySelectorAll<HTMLElement>("[role=menuitem]")];

@@ -1,0 +1,76 @@
+import { FlaskConical, X } from "lucide-react";
+import { useState } from "react";
+import { t } from "../texts";
+import type { Link } from "../chat/hub";
+import { Button } from "./Button";
+import { Logo } from "./Logo";
+
+/** What is shown where there is no message yet. */
+export function Hello() {
+  return (
+    <div className="flex min-h-0 flex-1 flex-col items-center justify-end gap-4 px-6 pb-7 text-center">
+      <Logo size={44} />
+      <div>
+        <h2 className="text-2xl font-semibold text-balance md:text-[1.75rem]">{t.hello}</h2>
+        <p className="mt-1.5 text-faint">{t.tagline}</p>
+      </div>
+    </div>
+  );
+}
+
+export function Examples({ onPick }: { onPick: (text: string) => void }) {
+  return (
+    <ul className="mx-auto flex w-full max-w-3xl flex-[1.3] flex-wrap content-start justify-center gap-2 px-4 pt-2">
+      {t.examples.map((text) => (
+        <li key={text}>
+          <Button lang="en" className="h-auto! min-h-9 px-4! py-1.5 text-left font-normal!" onClick={() => onPick(text)}>{text}</Button>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+/** Says that nobody should judge Parley by what its demo model says. */
+export function DemoBanner() {
+  const [shown, setShown] = useState(true);
+  if (!shown) return null;
+  return (
+    <p role="note" className="mx-3 mt-1 flex items-center gap-2.5 self-center rounded-full bg-warn-soft py-1 pr-1.5 pl-3.5 text-xs text-warn">
+      <FlaskConical size={14} aria-hidden className="shrink-0" />
+      <span>{t.demo} <span className="font-medium">{t.demoHint}</span></span>
+      <Button kind="icon" label={t.close} className="size-6! text-warn!" onClick={() => setShown(false)}><X size={14} aria-hidden /></Button>
+    </p>
+  );
+}
+
+export type Connection = Link | "offline" | "signedOut";
+
+/** How the page stands with the server, as text and as colour. */
+export function ConnectionState({ connection }: { connection: Connection }) {
+  const named = connection === "missing" || connection === "login" ? "signedOut" : connection;
+  const color = { connecting: "bg-warn", open: "bg-accent", broken: "bg-warn", offline: "bg-danger", signedOut: "bg-danger" }[named];
+  return (
+    <p role="status" key={named} className={`${named === "connecting" || named === "broken" ? "late" : ""} flex shrink-0 items-center gap-2 px-2 text-xs text-faint`}>
+      <span aria-hidden className={`size-2 rounded-full ${color}`} />
+      {t.link[named]}
+    </p>
+  );
+}
+
+interface ToastProps {
+  text: string;
+  action?: { label: string; act: () => void } | undefined;
+}
+
+export function Toast({ text, action }: ToastProps) {
+  return (
+    <div role="status" className="arrive fixed bottom-28 left-1/2 z-20 flex max-w-[calc(100vw-2rem)] -translate-x-1/2 items-center gap-3 rounded-full bg-ink py-2.5 pr-3 pl-5 text-sm text-ground shadow-lg">
+      <span>{text}</span>
+      {action && (
+        <button type="button" className="cursor-pointer rounded-full px-2.5 py-1 font-semibold underline underline-offset-4" onClick={action.act}>
+          {action.label}
+        </button>
+      )}
+    </div>
+  );
+}

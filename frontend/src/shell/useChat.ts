@@ -1,0 +1,68 @@
+import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
+import type { Session } from "../account/useSession";
+import { Chat, type ChatState } from "../chat/chat";
+import { wake } from "../chat/line";
+import type { Conversations } from "./useConversations";
+
+const idInAddress = () => /^\/c\/([0-9a-f-]{36})\/?$/.exec(location.pathname)?.[1] ?? null;
+const addressOf = (id: string | null) => (id ? `/c/${id}` : "/");
+
+export interface OpenChat {
+  chat: Chat;
+  state: ChatState;
+  /** Show a conversation, or a new chat. */
+  open: (id: string | null) => void;
+}
+
+/** The conversation that the address names. */
+export function useChat(session: Session, conversations: Conversations, onProblem: (detail: string) => void): OpenChat {
+  const [chat, setChat] = useState(() => new Chat(idInAddress()));
+  const shown = useRef(chat);
+  useEffect(() => {
+    chat.surround({
+      onCreated: (id) => {
+        if (shown.current === chat) history.pushState(null, "", addressOf(id));
+      },
+      onSent: conversations.touch,
+      signedOut: session.signedOut,
+      onProblem,
+    });
+  }, [chat, conversations, session, onProblem]);
+
+  useEffect(() => {
+    shown.current = chat;
+    chat.open();
+    return () => chat.close();
+  }, [chat]);
+  useEffect(() => {
+    const travel = () => setChat((current) => (current.id === idInAddress() ? current : new Chat(idInAddress())));
+    window.addEventListener("popstate", travel);
+    return () => window.removeEventListener("popstate", travel);
+  }, []);
+
+  const open = useCallback((id: string | null) => {
+    if (id && id === shown.current.id) return;
+    if (addressOf(id) !== location.pathname) history.pushState(null, "", addressOf(id));
+    setChat(new Chat(id));
+  }, []);
+  useFollowing(session, chat, open);
+
+  const state = useSyncExternalStore(chat.subscribe, chat.current);
+  return useMemo(() => ({ chat, state, open }), [chat, state, open]);
+}
+
+/** After a login go on where things stood; when somebody leaves, so does what they read. */
+function useFollowing({ who }: Session, chat: Chat, open: (id: string | null) => void): void {
+  const before = useRef(who);
+  useEffect(() => {
+    const was = before.current;
+    before.current = who;
+    if (was === who || was.is === "unknown") return;
+    const left = "name" in was && !("name" in who && who.name === was.name);
+    if (left) open(null);
+    else if (who.is === "account") {
+      wake(true);
+      void chat.post();
+    }
+  }, [who, chat, open]);
+}

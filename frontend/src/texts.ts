@@ -1,0 +1,154 @@
+import type { Failure } from "./types";
+
+const seconds = (ms: number) => (ms / 1000).toLocaleString(language, { maximumFractionDigits: ms < 10_000 ? 1 : 0 });
+
+const en = {
+  you: "You", bot: "Parley", message: "Message", placeholder: "Ask anything",
+  keys: "Enter sends, Shift + Enter breaks the line",
+  send: "Send", stop: "Stop", cancel: "Cancel", close: "Close", code: "Code",
+  copied: "Copied", copyCode: "Copy code", copyReply: "Copy reply", copyMessage: "Copy message",
+  sending: "Sending …",
+  waiting: (before: number) => (before > 0 ? `Waiting, number ${before + 1} in line` : "Waiting"),
+  cancelWaiting: "Cancel", notSent: "Not sent.", noAnswer: "The server does not answer.",
+  retry: "Try again", edit: "Edit", regenerate: "Answer again", stopping: "Stopping …", stopped: "Stopped before the end.",
+  begunAgain: "The reply was interrupted and has begun again.",
+  failed: (failure?: Failure) => failures[failure?.code ?? ""] ?? failure?.detail ?? "There is no reply.",
+  thread: "Conversation", jump: "Jump to latest", earlier: "Show earlier messages",
+  replying: "Parley is replying",
+  ended: { completed: "The reply is complete", stopped: "The reply was stopped", failed: "The reply has failed" },
+  timing: "Timing",
+  timingLine: (waited?: number, first?: number, rate?: number) =>
+    [
+      waited === undefined ? "" : `Waited ${seconds(waited)} s`,
+      first === undefined ? "" : `first text after ${seconds(first)} s`,
+      rate === undefined ? "" : `about ${Math.round(rate)} tokens/s`,
+    ].filter(Boolean).join(" · "),
+  left: (count: number) => `${count} left`,
+  tooLong: (count: number) => `${count} too many`,
+
+  newChat: "New chat", hello: "What is on your mind?", tagline: "Ask something, or begin with one of these.",
+  examples: ["Who are you?", "What is the capital of France?", "Explain what a queue is", "My name is Ada. What is 7 + 8?"],
+  demo: "A tiny demo model is answering.", demoHint: "Set MODEL_URL to connect a real one.",
+  gone: "This conversation has ended. It was deleted, or it expired after an hour without use.",
+  goneAccount: "This conversation does not exist, or it was deleted.",
+  goOn: "Start a new chat",
+
+  link: { connecting: "Connecting …", open: "Connected", broken: "Reconnecting …", offline: "Offline", signedOut: "Signed out" },
+
+  menu: "Menu", openMenu: "Open menu", hideMenu: "Hide sidebar", search: "Search", noResults: "Nothing found.",
+  noChats: "Your conversations will appear here.", guestNote: "Guest conversations are kept for an hour after their last use.",
+  conversations: "Conversations", more: "Show more", untitled: "New conversation",
+  days: { today: "Today", yesterday: "Yesterday", week: "Last 7 days", older: "Older" },
+  actions: (title: string) => `Actions for ${title}`,
+  rename: "Rename", title: "Title", remove: "Delete", exportMarkdown: "Export as Markdown", exportJson: "Export as JSON",
+  removed: "Conversation deleted.", undo: "Undo",
+  theme: { system: "System theme", light: "Light theme", dark: "Dark theme" },
+
+  guest: "Guest", signIn: "Sign in", signUp: "Sign up", signOut: "Sign out", account: "Account", settings: "Account settings",
+  name: "Name", password: "Password", newPassword: "New password",
+  nameHint: "1 to 40 letters, digits, dots, dashes or underscores.", passwordHint: "At least 8 characters.",
+  signInTitle: "Welcome back", signUpTitle: "Create an account", signUpText: "Your conversations stay until you delete them. The ones you have now come along.",
+  toSignUp: "No account yet?", toSignIn: "Have an account already?",
+  againTitle: "Please sign in again", againText: "Your session has ended. What you have written is still here.",
+  other: "Use without this account",
+  signOutAll: "Sign out everywhere", signOutAllText: "Ends every session of this account, this one too.",
+  changePassword: "Change password", changePasswordText: "All other sessions end.", passwordChanged: "The password is changed.",
+  deleteAccount: "Delete account", deleteAccountText: "The account and all its conversations are gone for good.",
+  signedOutNote: "You are signed out.",
+  problems: {
+    name_taken: "This name is taken.", login_failed: "Name or password is wrong.", registration_closed: "New accounts are not open here.",
+    rate_limited: "Too many attempts. Please wait a moment.", unreachable: "The server does not answer.", invalid: "Please check what you entered.",
+  } as Record<string, string>,
+  broken: "Something went wrong on this page.", reload: "Reload",
+};
+
+const fr: typeof en = {
+  you: "Vous", bot: "Parley", message: "Message", placeholder: "Posez une question",
+  keys: "Entrée envoie, Maj + Entrée va à la ligne",
+  send: "Envoyer", stop: "Arrêter", cancel: "Annuler", close: "Fermer", code: "Code",
+  copied: "Copié", copyCode: "Copier le code", copyReply: "Copier la réponse", copyMessage: "Copier le message",
+  sending: "Envoi …",
+  waiting: (before) => (before > 0 ? `En attente, numéro ${before + 1}` : "En attente"),
+  cancelWaiting: "Annuler", notSent: "Non envoyé.", noAnswer: "Le serveur ne répond pas.",
+  retry: "Réessayer", edit: "Modifier", regenerate: "Répondre à nouveau", stopping: "Arrêt …", stopped: "Arrêtée avant la fin.",
+  begunAgain: "La réponse a été interrompue et a recommencé.",
+  failed: (failure) => echecs[failure?.code ?? ""] ?? failure?.detail ?? "Il n’y a pas de réponse.",
+  thread: "Conversation", jump: "Aller à la fin", earlier: "Afficher les messages précédents",
+  replying: "Parley répond",
+  ended: { completed: "La réponse est complète", stopped: "La réponse a été arrêtée", failed: "La réponse a échoué" },
+  timing: "Durées",
+  timingLine: (waited, first, rate) =>
+    [
+      waited === undefined ? "" : `Attente ${seconds(waited)} s`,
+      first === undefined ? "" : `premier texte après ${seconds(first)} s`,
+      rate === undefined ? "" : `environ ${Math.round(rate)} jetons/s`,
+    ].filter(Boolean).join(" · "),
+  left: (count) => `encore ${count}`,
+  tooLong: (count) => `${count} de trop`,
+
+  newChat: "Nouvelle discussion", hello: "De quoi voulez-vous parler ?", tagline: "Posez une question, ou commencez par l’une de celles-ci.",
+  examples: ["Who are you?", "What is the capital of France?", "Explain what a queue is", "My name is Ada. What is 7 + 8?"],
+  demo: "Un tout petit modèle de démonstration répond.", demoHint: "MODEL_URL en relie un vrai.",
+  gone: "Cette conversation est terminée. Elle a été supprimée, ou a expiré après une heure sans usage.",
+  goneAccount: "Cette conversation n’existe pas, ou a été supprimée.",
+  goOn: "Nouvelle discussion",
+
+  link: { connecting: "Connexion …", open: "Connecté", broken: "Reconnexion …", offline: "Hors ligne", signedOut: "Déconnecté" },
+
+  menu: "Menu", openMenu: "Ouvrir le menu", hideMenu: "Masquer le menu", search: "Rechercher", noResults: "Aucun résultat.",
+  noChats: "Vos conversations apparaîtront ici.", guestNote: "Les conversations d’invité sont gardées une heure après leur dernier usage.",
+  conversations: "Conversations", more: "Afficher plus", untitled: "Nouvelle conversation",
+  days: { today: "Aujourd’hui", yesterday: "Hier", week: "7 derniers jours", older: "Plus ancien" },
+  actions: (title) => `Actions pour ${title}`,
+  rename: "Renommer", title: "Titre", remove: "Supprimer", exportMarkdown: "Exporter en Markdown", exportJson: "Exporter en JSON",
+  removed: "Conversation supprimée.", undo: "Annuler",
+  theme: { system: "Thème du système", light: "Thème clair", dark: "Thème sombre" },
+
+  guest: "Invité", signIn: "Se connecter", signUp: "Créer un compte", signOut: "Se déconnecter", account: "Compte", settings: "Réglages du compte",
+  name: "Nom", password: "Mot de passe", newPassword: "Nouveau mot de passe",
+  nameHint: "1 à 40 lettres, chiffres, points, tirets ou soulignés.", passwordHint: "Au moins 8 caractères.",
+  signInTitle: "Bon retour", signUpTitle: "Créer un compte", signUpText: "Vos conversations restent jusqu’à ce que vous les supprimiez. Celles d’aujourd’hui vous suivent.",
+  toSignUp: "Pas encore de compte ?", toSignIn: "Déjà un compte ?",
+  againTitle: "Veuillez vous reconnecter", againText: "Votre session est terminée. Ce que vous avez écrit est encore là.",
+  other: "Continuer sans ce compte",
+  signOutAll: "Se déconnecter partout", signOutAllText: "Met fin à toutes les sessions de ce compte, celle-ci comprise.",
+  changePassword: "Changer le mot de passe", changePasswordText: "Toutes les autres sessions prennent fin.", passwordChanged: "Le mot de passe est changé.",
+  deleteAccount: "Supprimer le compte", deleteAccountText: "Le compte et toutes ses conversations disparaissent pour de bon.",
+  signedOutNote: "Vous êtes déconnecté.",
+  problems: {
+    name_taken: "Ce nom est déjà pris.", login_failed: "Nom ou mot de passe incorrect.", registration_closed: "Aucun nouveau compte n’est accepté ici.",
+    rate_limited: "Trop de tentatives. Veuillez patienter un moment.", unreachable: "Le serveur ne répond pas.", invalid: "Veuillez vérifier votre saisie.",
+  },
+  broken: "Une erreur s’est produite sur cette page.", reload: "Recharger",
+};
+
+const failures: Record<string, string> = {
+  model_unavailable: "The model does not answer at the moment.", model_broke: "The model broke off.",
+  model_timeout: "The model took too long.", model_refused: "The model refused this message.",
+  model_garbage: "The model’s answer could not be read.", attempts_exhausted: "The reply failed several times.",
+};
+const echecs: Record<string, string> = {
+  model_unavailable: "Le modèle ne répond pas pour le moment.", model_broke: "Le modèle s’est interrompu.",
+  model_timeout: "Le modèle a mis trop de temps.", model_refused: "Le modèle a refusé ce message.",
+  model_garbage: "La réponse du modèle est illisible.", attempts_exhausted: "La réponse a échoué plusieurs fois.",
+};
+
+const languages = { en, fr };
+
+/** The first of the browser's languages that we have. */
+export const language = (typeof navigator === "undefined" ? [] : navigator.languages)
+  .map((tag) => tag.slice(0, 2)).find((tag): tag is keyof typeof languages => tag in languages) ?? "en";
+
+/** Every text of the page. */
+export const t = languages[language];
+
+const sameDay = (a: Date, b: Date) => a.toDateString() === b.toDateString();
+
+export function clock(at: string): string {
+  const date = new Date(at);
+  const day: Intl.DateTimeFormatOptions = sameDay(date, new Date()) ? {} : { day: "numeric", month: "short" };
+  return date.toLocaleString(language, { ...day, hour: "2-digit", minute: "2-digit" });
+}
+
+export const moment = (at: string): string =>
+  new Date(at).toLocaleString(language, { dateStyle: "full", timeStyle: "medium" });

@@ -1,0 +1,29 @@
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import tailwindcss from "@tailwindcss/vite";
+import react from "@vitejs/plugin-react";
+import { defineConfig, type Plugin } from "vite";
+
+const FLASK = process.env["PARLEY_URL"] ?? "http://127.0.0.1:8000";
+
+/** Lays a .gz beside each asset, as neither gunicorn nor Heroku's router compresses. */
+function compressed(): Plugin {
+  return {
+    name: "compressed",
+    apply: "build",
+    writeBundle({ dir = "dist" }) {
+      const folder = join(dir, "assets");
+      for (const name of readdirSync(folder).filter((name) => /\.(js|css)$/.test(name)))
+        writeFileSync(join(folder, `${name}.gz`), gzipSync(readFileSync(join(folder, name)), { level: 9 }));
+    },
+  };
+}
+
+export default defineConfig({
+  plugins: [react(), tailwindcss(), compressed()],
+  worker: { format: "es" },
+  // Nothing as a data: address: the page's policy allows images only from the server.
+  build: { target: "es2022", assetsInlineLimit: 0, modulePreload: { polyfill: false } },
+  server: { proxy: Object.fromEntries(["/api", "/static", "/docs", "/openapi.json"].map((path) => [path, FLASK])) },
+});
