@@ -13,7 +13,7 @@ import { Drawer } from "./shell/Drawer";
 import { ConnectionState, DemoBanner, Examples, Hello, Toast, type Connection } from "./shell/Parts";
 import { Sidebar } from "./shell/Sidebar";
 import { useChat } from "./shell/useChat";
-import { guests, useConversations } from "./shell/useConversations";
+import { useConversations } from "./shell/useConversations";
 import { useMedia, useOnline } from "./shell/useMedia";
 import { load, save } from "./storage";
 import { t } from "./texts";
@@ -35,6 +35,7 @@ export function App() {
   const { thread } = state;
   const [wanted, setWanted] = useState<Wanted | null>(null);
   const [put, setPut] = useState<typeof who | null>(null);
+  const [undoTo, setUndoTo] = useState<string | null>(null);
   const composer = useRef<ComposerHandle>(null);
   const wide = useMedia("(min-width: 48rem)");
   const [side, setSide] = useSide();
@@ -61,7 +62,12 @@ export function App() {
   };
   const remove = (id: string) => {
     conversations.remove(id);
+    setUndoTo(id === chat.id ? id : null);
     if (id === chat.id) goTo(null);
+  };
+  const undo = () => {
+    conversations.undo();
+    if (undoTo) goTo(undoTo);
   };
   const signOut = () => void session.leave("here").catch((error: unknown) => tell(asProblem(error).message));
   const canSignUp = config.registration === "open";
@@ -80,7 +86,7 @@ export function App() {
     <div className="flex h-full">
       {wide && side && <aside aria-label={t.menu} className="w-68 shrink-0 border-r border-line">{sidebar}</aside>}
       {!wide && drawer && <Drawer onClose={() => setDrawer(false)}>{sidebar}</Drawer>}
-      <main className="flex min-w-0 flex-1 flex-col">
+      <main className="relative flex min-w-0 flex-1 flex-col">
         <header className="flex h-14 shrink-0 items-center gap-1 px-2">
           {(!wide || !side) && (
             <Button kind="icon" label={t.openMenu} className="size-10!" onClick={() => (wide ? setSide(true) : setDrawer(true))}>
@@ -99,15 +105,14 @@ export function App() {
             running={thread.turn !== null} stopping={state.stopping} onSend={(text) => chat.send(text)} onStop={() => void chat.stop()} />
         )}
         {isEmpty && thread.state === "live" && <Examples onPick={(text) => chat.send(text)} />}
+        {conversations.removing ? (
+          <Toast text={t.removed} action={{ label: t.undo, act: undo }} />
+        ) : (
+          note && <Toast text={note} />
+        )}
       </main>
-      {conversations.removing ? (
-        <Toast text={t.removed} action={{ label: t.undo, act: conversations.undo }} />
-      ) : (
-        note && <Toast text={note} />
-      )}
       {(dialog === "login" || dialog === "accounts" || dialog === "again") && (
-        <SignIn key={dialog} session={session} how={dialog === "accounts" ? "accounts" : "login"} keep={guests().map(({ id }) => id)}
-          canSignUp={canSignUp} onTurn={() => setWanted(dialog === "login" ? "accounts" : "login")} onClose={closeDialog} />
+        <SignIn key={dialog} session={session} how={dialog === "accounts" ? "accounts" : "login"} canSignUp={canSignUp} onTurn={() => setWanted(dialog === "login" ? "accounts" : "login")} onClose={closeDialog} />
       )}
       {dialog === "settings" && who.is === "account" && <Settings session={session} name={who.name} onDone={tell} onClose={closeDialog} />}
     </div>

@@ -1,3 +1,4 @@
+import { ChevronDown } from "lucide-react";
 import { useState, type ReactNode } from "react";
 import { api } from "../api";
 import { Button } from "../shell/Button";
@@ -30,8 +31,11 @@ export function Settings({ session, name, onDone, onClose }: Props) {
 
 function Section({ title, text, children }: { title: string; text: string; children: ReactNode }) {
   return (
-    <details className="border-t border-line py-3 first-of-type:border-0" name="settings">
-      <summary className="cursor-pointer rounded-md py-1 font-medium">{title}</summary>
+    <details className="group border-t border-line py-2 first-of-type:border-0" name="settings">
+      <summary className="flex cursor-pointer list-none items-center justify-between rounded-md py-2 font-medium">
+        {title}
+        <ChevronDown size={18} aria-hidden className="text-faint group-open:rotate-180" />
+      </summary>
       <p className="mt-1 mb-3 text-sm text-faint">{text}</p>
       {children}
     </details>

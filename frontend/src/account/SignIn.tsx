@@ -8,15 +8,13 @@ import type { Session } from "./useSession";
 interface Props {
   session: Session;
   how: "login" | "accounts";
-  /** Conversations of the guest that become the account's. */
-  keep: string[];
   canSignUp: boolean;
   onTurn: () => void;
   onClose: () => void;
 }
 
 /** Signs in, signs up, or, after a session's end, signs the same person in again. */
-export function SignIn({ session, how, keep, canSignUp, onTurn, onClose }: Props) {
+export function SignIn({ session, how, canSignUp, onTurn, onClose }: Props) {
   const { who } = session;
   const again = who.is === "ended" ? who.name : "";
   const [name, setName] = useState(again);
@@ -24,7 +22,7 @@ export function SignIn({ session, how, keep, canSignUp, onTurn, onClose }: Props
   const [problem, busy, act] = useAct();
   const isNew = how === "accounts";
   const submit = () => act(async () => {
-    await session.enter(how, name.trim(), password, keep);
+    await session.enter(how, name.trim(), password);
     onClose();
   });
   const title = again ? t.againTitle : isNew ? t.signUpTitle : t.signInTitle;
@@ -33,8 +31,8 @@ export function SignIn({ session, how, keep, canSignUp, onTurn, onClose }: Props
       {(again || isNew) && <p className="mb-4 text-sm text-faint">{again ? t.againText : t.signUpText}</p>}
       <Form onSubmit={submit}>
         <Field label={t.name} value={name} onValue={setName} readOnly={again !== ""} autoComplete="username" autoCapitalize="none" spellCheck={false}
-          maxLength={40} {...(isNew && { hint: t.nameHint, pattern: "[\\p{L}\\p{N}_.\\-]{1,40}" })} autoFocus={!again} />
-        <Field label={t.password} type="password" value={password} onValue={setPassword} maxLength={200} autoFocus={again !== ""}
+          maxLength={40} {...(isNew && { hint: t.nameHint, pattern: "[\\p{L}\\p{N}_.\\-]{1,40}" })} />
+        <Field label={t.password} type="password" value={password} onValue={setPassword} maxLength={200}
           {...(isNew ? { hint: t.passwordHint, minLength: 8, autoComplete: "new-password" } : { autoComplete: "current-password" })} />
         <Trouble problem={problem} />
         <Button kind="primary" type="submit" disabled={busy} className="w-full">{isNew ? t.signUp : t.signIn}</Button>

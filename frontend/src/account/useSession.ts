@@ -1,7 +1,7 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { api, asProblem, onSignedOut } from "../api";
 import { forgetDrafts, load, save } from "../storage";
-import type { Account } from "../types";
+import type { Account, Listed } from "../types";
 
 /** Who uses this page. `ended`: somebody whose session is over, whose page waits for the next login. */
 export type Who = { is: "unknown" } | { is: "guest" } | { is: "account"; name: string } | { is: "ended"; name: string };
@@ -10,7 +10,8 @@ export interface Session {
   who: Who;
   /** Ask the server whether the session is over. */
   signedOut: () => Promise<boolean>;
-  enter: (how: "login" | "accounts", name: string, password: string, keep: string[]) => Promise<void>;
+  /** Sign in or up; the conversations that this browser knows as a guest's come along. */
+  enter: (how: "login" | "accounts", name: string, password: string) => Promise<void>;
   /** Sign out here, or end all of the account's sessions, or the account itself. Rejects with a Problem. */
   leave: (how: "here" | "everywhere" | "for good", password?: string) => Promise<void>;
   /** Go on as a guest after the session's end. */
@@ -23,6 +24,7 @@ export function useSession(): Session {
   const [who, setWho] = useState<Who>(() => (load<string>("account", "") ? { is: "unknown" } : { is: "guest" }));
   const channel = useRef<BroadcastChannel | null>(null);
   const now = useRef(who);
+  const entering = useRef(false);
   useEffect(() => {
     now.current = who;
   }, [who]);
@@ -54,6 +56,8 @@ export function useSession(): Session {
 
   const signedOut = useCallback(async () => {
     const { current } = now;
+    // What a guest loses in this moment comes back as the account's.
+    if (entering.current) return true;
     if (current.is !== "account") return current.is === "ended";
     try {
       await api("GET", "/me");
@@ -80,7 +84,16 @@ export function useSession(): Session {
       who,
       signedOut,
       forget,
-      enter: async (how, name, password, keep) => tell((await api<Account>("POST", `/${how}`, { name, password, keep })).name),
+      enter: async (how, name, password) => {
+        entering.current = true;
+        try {
+          const keep = load<Listed[]>("guest", []).map(({ id }) => id);
+          tell((await api<Account>("POST", `/${how}`, { name, password, keep })).name);
+          save("guest", null);
+        } finally {
+          entering.current = false;
+        }
+      },
       leave: async (how, password) => {
         if (how === "here") await api("POST", "/logout", {});
         else if (how === "everywhere") await api("DELETE", "/me/sessions");

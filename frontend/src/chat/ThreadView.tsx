@@ -34,7 +34,7 @@ export function ThreadView({ chat, state, onEdit }: Props) {
       <div ref={boxRef} tabIndex={0} role="region" aria-label={t.thread} className="h-full overflow-y-auto overscroll-contain [scrollbar-gutter:stable_both-edges]">
         <div ref={contentRef} className="mx-auto max-w-3xl px-4 pt-6 pb-10 md:px-6">
           {thread.first > 0 && <Earlier onFetch={() => hold(() => chat.earlier())} />}
-          <div role="log" aria-live="off" aria-label={t.thread} className="flex flex-col gap-4">
+          <div role="log" aria-live="off" aria-label={t.thread} className="flex flex-col gap-2.5">
             {thread.messages.map((message) =>
               message.role === "human" ? (
                 <Human key={message.id} text={message.text} at={message.at} />

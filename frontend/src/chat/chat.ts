@@ -1,5 +1,5 @@
 import { flushSync } from "react-dom";
-import { api, asProblem, newId } from "../api";
+import { api, asProblem, newId, onSignedOut } from "../api";
 import { load, save, session } from "../storage";
 import type { Accepted, ChatEvent, Message, Snapshot } from "../types";
 import type { Link } from "./hub";
@@ -166,7 +166,8 @@ export class Chat {
   }
 
   private hear = (event: ChatEvent): void => {
-    if (event.type === "login") return;
+    // The link tells of these two as well, to late comers too.
+    if (event.type === "login" || event.type === "gone") return;
     this.step(event);
     if (this.state.thread.torn) resync();
     if (event.type === "reset") void this.post();
@@ -174,8 +175,8 @@ export class Chat {
 
   private async hearLink(link: Link): Promise<void> {
     this.set({ link });
-    const lost = link === "login" || link === "missing";
-    if (lost && !(await this.around.signedOut())) this.step({ type: "gone", data: {} });
+    if (link === "login") onSignedOut.call();
+    if (link === "missing" && !(await this.around.signedOut())) this.step({ type: "gone", data: {} });
   }
 
   private step(step: Step): void {

@@ -91,7 +91,7 @@ class Stream {
       return;
     }
     for (const port of this.ports) port.postMessage({ id: this.id, event });
-    if (type === "gone") this.close();
+    if (type === "gone") this.give("missing");
     if (type === "login") this.give("login");
   }
 

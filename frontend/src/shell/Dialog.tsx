@@ -16,6 +16,7 @@ export function Dialog({ title, onClose, children }: Props) {
   useEffect(() => {
     const dialog = ref.current;
     dialog?.showModal();
+    dialog?.querySelector<HTMLElement>("input:not([readonly])")?.focus();
     return () => dialog?.close();
   }, []);
   return (

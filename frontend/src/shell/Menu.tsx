@@ -54,7 +54,7 @@ export function Menu({ label, items, trigger, className = "", kind = "icon" }: P
       <div
         ref={menu} id={id} popover="auto" role="menu" aria-label={label}
         onToggle={({ newState }) => newState === "open" && place()} onKeyDown={onKeyDown}
-        className="fixed inset-auto m-0 min-w-52 rounded-xl border border-line bg-raised p-1.5 text-ink shadow-lg"
+        className="fixed inset-auto m-0 w-56 rounded-xl border border-line bg-raised p-1.5 text-ink shadow-lg"
       >
         {items.map(({ label: name, icon: Icon, act, danger }) => (
           <Button

@@ -64,7 +64,7 @@ interface ToastProps {
 
 export function Toast({ text, action }: ToastProps) {
   return (
-    <div role="status" className="arrive fixed bottom-28 left-1/2 z-20 flex max-w-[calc(100vw-2rem)] -translate-x-1/2 items-center gap-3 rounded-full bg-ink py-2.5 pr-3 pl-5 text-sm text-ground shadow-lg">
+    <div role="status" className="arrive absolute bottom-32 left-1/2 z-20 flex max-w-[calc(100vw-2rem)] -translate-x-1/2 items-center gap-3 rounded-full bg-ink py-2.5 pr-3 pl-5 text-sm text-ground shadow-lg">
       <span>{text}</span>
       {action && (
         <button type="button" className="cursor-pointer rounded-full px-2.5 py-1 font-semibold underline underline-offset-4" onClick={action.act}>

@@ -90,7 +90,7 @@ function Row({ item: { id, title, excerpt }, current, conversations, onOpen, onR
     <li className={`group flex items-center rounded-lg hover:bg-hover ${current ? "bg-hover" : ""}`}>
       <a href={`/c/${id}`} onClick={open} aria-current={current ? "page" : undefined} title={name} className="min-w-0 flex-1 rounded-lg py-2 pl-3 text-sm">
         <span className="block truncate">{name}</span>
-        {excerpt && <span className="block truncate text-xs text-faint">{excerpt}</span>}
+        {excerpt && excerpt !== name && <span className="block truncate text-xs text-faint">{excerpt}</span>}
       </a>
       <div className={`actions ${current ? "shown" : ""} px-1`}>
         <Menu label={t.actions(name)} items={items} trigger={<Ellipsis size={16} aria-hidden />} className="size-7!" />

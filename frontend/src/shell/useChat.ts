@@ -1,7 +1,7 @@
 import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
 import type { Session } from "../account/useSession";
 import { Chat, type ChatState } from "../chat/chat";
-import { wake } from "../chat/line";
+import { resync } from "../chat/line";
 import type { Conversations } from "./useConversations";
 
 const idInAddress = () => /^\/c\/([0-9a-f-]{36})\/?$/.exec(location.pathname)?.[1] ?? null;
@@ -45,14 +45,14 @@ export function useChat(session: Session, conversations: Conversations, onProble
     if (addressOf(id) !== location.pathname) history.pushState(null, "", addressOf(id));
     setChat(new Chat(id));
   }, []);
-  useFollowing(session, chat, open);
+  useFollowing(session, open);
 
   const state = useSyncExternalStore(chat.subscribe, chat.current);
   return useMemo(() => ({ chat, state, open }), [chat, state, open]);
 }
 
 /** After a login go on where things stood; when somebody leaves, so does what they read. */
-function useFollowing({ who }: Session, chat: Chat, open: (id: string | null) => void): void {
+function useFollowing({ who }: Session, open: (id: string | null) => void): void {
   const before = useRef(who);
   useEffect(() => {
     const was = before.current;
@@ -60,9 +60,7 @@ function useFollowing({ who }: Session, chat: Chat, open: (id: string | null) =>
     if (was === who || was.is === "unknown") return;
     const left = "name" in was && !("name" in who && who.name === was.name);
     if (left) open(null);
-    else if (who.is === "account") {
-      wake(true);
-      void chat.post();
-    }
-  }, [who, chat, open]);
+    // What was a guest's is the account's now, and its stream has ended; the reset posts what waits.
+    else if (who.is === "account") resync();
+  }, [who, open]);
 }

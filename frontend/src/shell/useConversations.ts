@@ -26,7 +26,7 @@ export interface Conversations {
   drop: (id: string) => void;
 }
 
-export const guests = (): Listed[] => load<Listed[]>("guest", []);
+const guests = (): Listed[] => load<Listed[]>("guest", []);
 
 /** The conversations of the account, or those that a guest's browser knows. */
 export function useConversations(who: Who, ttl_s: number, onProblem: (detail: string) => void): Conversations {

@@ -1,0 +1,99 @@
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { Chat, type Surroundings } from "../src/chat/chat";
+
+const ID = "00000000-0000-4000-8000-000000000001";
+const SNAPSHOT = { id: ID, title: null, messages: [], total: 0, pending: [], turn: null, position: "e-0" };
+
+type Answer = { status?: number; body?: object } | "unreachable";
+let asked: { path: string; body: { id: string; text: string } }[];
+let answers: Answer[];
+
+beforeEach(() => {
+  sessionStorage.clear();
+  vi.useFakeTimers();
+  [asked, answers] = [[], []];
+  vi.stubGlobal("EventSource", class extends EventTarget { close = vi.fn(); });
+  vi.stubGlobal("fetch", (path: string, { body }: { body: string }) => {
+    asked.push({ path, body: JSON.parse(body) as { id: string; text: string } });
+    const answer = answers.shift() ?? { body: { outcome: "waiting" } };
+    if (answer === "unreachable") return Promise.reject(new TypeError("no network"));
+    const { status = 200, body: told = {} } = answer;
+    return Promise.resolve({ ok: status < 400, status, statusText: "", json: () => Promise.resolve(told) });
+  });
+});
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+
+function start(id: string | null = ID, more: Partial<Surroundings> = {}): Chat {
+  const around = { onCreated: vi.fn(), onSent: vi.fn(), signedOut: () => Promise.resolve(false), onProblem: vi.fn(), ...more };
+  const chat = new Chat(id);
+  chat.surround(around);
+  return chat;
+}
+const states = (chat: Chat) => chat.current().thread.outbox.map(({ text, state }) => [text, state]);
+const paths = () => asked.map(({ path }) => path);
+
+it("makes the conversation with the first message, and sends the next ones in order", async () => {
+  answers = [{ status: 201, body: SNAPSHOT }];
+  const onCreated = vi.fn();
+  const chat = start(null, { onCreated });
+  chat.send("one");
+  chat.send("two");
+  expect(states(chat)).toEqual([["one", "sending"], ["two", "sending"]]);
+  await vi.runAllTimersAsync();
+  expect(onCreated).toHaveBeenCalledExactlyOnceWith(ID);
+  expect(paths()).toEqual(["/api/conversations", `/api/conversations/${ID}/messages`, `/api/conversations/${ID}/messages`]);
+  expect(states(chat)).toEqual([["one", "sent"], ["two", "sent"]]);
+});
+
+it("sends again under the same id while nobody answers", async () => {
+  answers = ["unreachable", { status: 503 }];
+  const chat = start();
+  chat.send("one");
+  await vi.runAllTimersAsync();
+  expect(asked).toHaveLength(3);
+  expect(new Set(asked.map(({ body }) => body.id)).size).toBe(1);
+  expect(states(chat)).toEqual([["one", "sent"]]);
+});
+
+it("gives up after a while, and tries again when asked to", async () => {
+  answers = Array.from({ length: 5 }, (): Answer => "unreachable");
+  const chat = start();
+  chat.send("one");
+  await vi.runAllTimersAsync();
+  expect(states(chat)).toEqual([["one", "failed"]]);
+  chat.resend(chat.current().thread.outbox[0]?.id ?? "");
+  await vi.runAllTimersAsync();
+  expect(states(chat)).toEqual([["one", "sent"]]);
+});
+
+it("says why a message was refused, and goes on with the next one", async () => {
+  answers = [{ status: 422, body: { code: "invalid", detail: "No.", fields: { text: ["Too odd."] } } }];
+  const chat = start();
+  chat.send("one");
+  chat.send("two");
+  await vi.runAllTimersAsync();
+  expect(states(chat)).toEqual([["one", "failed"], ["two", "sent"]]);
+  expect(chat.current().thread.outbox[0]?.problem).toBe("Too odd.");
+});
+
+it("holds messages back while the session is over", async () => {
+  answers = [{ status: 404 }];
+  let over = true;
+  const chat = start(ID, { signedOut: () => Promise.resolve(over) });
+  chat.send("one");
+  await vi.runAllTimersAsync();
+  expect(states(chat)).toEqual([["one", "sending"]]);
+  over = false;
+  await chat.post();
+  expect(states(chat)).toEqual([["one", "sent"]]);
+});
+
+it("remembers through a reload what was not yet sent", async () => {
+  answers = Array.from({ length: 9 }, (): Answer => "unreachable");
+  start().send("one");
+  expect(states(start())).toEqual([["one", "sending"]]);
+  await vi.runAllTimersAsync();
+});
