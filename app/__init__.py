@@ -6,8 +6,9 @@ from typing import Any
 import orjson
 from flask import Flask
 from flask.json.provider import JSONProvider
+from werkzeug.middleware.proxy_fix import ProxyFix
 
-from app import about, api, cors, handbook, pages, problems, socket_api, wire
+from app import about, accounts, api, channels, commands, cors, handbook, logins, pages, problems, socket_api, wire
 from app.parts import Parts
 from app.smorest import Api
 from chat import VERSION
@@ -42,17 +43,30 @@ def create_app(config: Config, store: Store | None = None) -> Flask:
         API_VERSION=VERSION,
         OPENAPI_VERSION="3.1.0",
         OPENAPI_URL_PREFIX="/",
+        SESSION_COOKIE_NAME=logins.COOKIE,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_REFRESH_EACH_REQUEST=False,
+        PERMANENT_SESSION_LIFETIME=logins.COOKIE_LIFE,
         SOCK_SERVER_OPTIONS={"max_message_size": body_max, "ping_interval": 25},
     )
     app.logger.setLevel(logging.getLevelNamesMapping()[config.log_level.upper()])
     app.extensions["parley"] = Parts(config, store or Store(config))
+    app.session_interface = logins.SessionInterface(app)
     smorest = Api(app)
-    for documented in (api.blueprint, about.blueprint):
+    for documented in (api.blueprint, accounts.blueprint, about.blueprint):
         smorest.register_blueprint(documented)
-    for blueprint in (socket_api.blueprint, handbook.blueprint, pages.blueprint):
+    for blueprint in (
+        socket_api.blueprint,
+        handbook.blueprint,
+        channels.blueprint,
+        commands.blueprint,
+        pages.blueprint,
+    ):
         app.register_blueprint(blueprint)
     problems.register(app)
     cors.register(app, config.cors_origins)
+    if config.proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, config.proxies, 0, 0)  # type: ignore[method-assign]
     app.wsgi_app = wire.Wire(app.wsgi_app)  # type: ignore[method-assign]
     return app
 

@@ -23,7 +23,7 @@ def config() -> Json:
         "model": model_name(settings),
         "demo": not settings.model_url,
         "limits": {name: getattr(settings, name) for name in ("message_max_chars", "pending_max", "chat_ttl_s")},
-        "registration": False,
+        "registration": settings.registration,
     }
 
 

@@ -6,11 +6,12 @@ from typing import Any
 
 from flask import Response, after_this_request, request
 
-from app import schemas, stream
+from app import logins, schemas, stream
 from app.export import as_json, as_markdown
 from app.parts import parts
 from app.smorest import Blueprint
 from app.turn_stream import turn_events
+from chat.chats import Chats
 from chat.conversation import Conversation, Json
 from chat.errors import ConversationGone, MessageUnknown
 from chat.events import Position
@@ -22,18 +23,36 @@ EVENTS, JSON = "text/event-stream", "application/json"
 
 
 def find(conversation_id: str) -> Conversation:
-    """The conversation of this id, whether it exists or not. What is no id never reaches a key."""
-    if not _CONVERSATION_ID.fullmatch(conversation_id):
+    """The conversation of this id in the eyes of who asks, whether it exists or not."""
+    if not is_id(conversation_id):
         raise ConversationGone()
-    return Conversation(parts().store, conversation_id)
+    login = logins.current()
+    return Conversation(parts().store, conversation_id, login.account if login else "", login)
+
+
+def is_id(text: str) -> bool:
+    """Whether this could be a conversation's id. What could not never reaches a key."""
+    return _CONVERSATION_ID.fullmatch(text) is not None
+
+
+@blueprint.get("")
+@blueprint.arguments(schemas.ListQuery, location="query")
+@blueprint.response(200, schemas.Listing)
+def index(query: Json) -> Json:
+    """The account's conversations, the newest first, `limit` at a time; with `q` those in which all its words occur."""
+    before = int(query["before"], 16) if query["before"] else None
+    entries, following = Chats(parts().store, logins.account().id).page(query["q"], before, query["limit"])
+    listed = [{name: value for name, value in vars(entry).items() if name != "excerpt" or value} for entry in entries]
+    return {"conversations": listed, "next": None if following is None else f"{following:x}"}
 
 
 @blueprint.post("")
 @blueprint.arguments(schemas.NewConversation)
 @blueprint.response(201, schemas.Snapshot)
 def create(new: Json) -> tuple[Json, dict[str, str]]:
-    """Make a conversation; its id is the only key to it."""
-    conversation = Conversation.create(parts().store, new["name"])
+    """Make a conversation: the account's own, or a guest's, to which its id is the only key."""
+    login, store = logins.current(), parts().store
+    conversation = Chats(store, login.account).create(new["name"]) if login else Conversation.create(store, new["name"])
     return conversation.snapshot(), {"Location": f"/api/conversations/{conversation.id}"}
 
 
@@ -56,7 +75,11 @@ def change(changes: Json, conversation_id: str) -> Json:
 @blueprint.response(204)
 def delete(conversation_id: str) -> None:
     """Delete the conversation with all that belongs to it. Whoever watches it is told."""
-    find(conversation_id).delete()
+    conversation = find(conversation_id)
+    if conversation.viewer:
+        Chats(conversation.store, conversation.viewer).delete(conversation.id)
+    else:
+        conversation.delete()
 
 
 @blueprint.get("/<conversation_id>/messages")

@@ -1,11 +1,14 @@
-"""Other sites whose pages may use this server: the exact origins of CORS_ORIGINS, and no others."""
+"""Other sites whose pages may use this server: the exact origins of CORS_ORIGINS, and no others, and as guests only."""
 
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, request
 
 from app.parts import parts
+from chat.errors import CrossSite
 
+# Routes that change what only its own pages may: whatever CORS_ORIGINS says.
+_OWN = ("/api/accounts", "/api/login", "/api/logout", "/api/me")
 _ROUTES = ("/api/", "/test", "/token", "/refresh_token")
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE",
@@ -16,7 +19,8 @@ _EXPOSED = "Location, Retry-After, Content-Disposition"
 
 
 def register(app: Flask, origins: tuple[str, ...]) -> None:
-    """Answer preflights, and mark the answers that pages of these origins may read."""
+    """Refuse what pages of other sites may not do, answer preflights, and mark the answers that others may read."""
+    app.before_request(_refuse)
     if not origins:
         return
 
@@ -42,9 +46,30 @@ def may_connect() -> bool:
     A client without an Origin is no browser, and may.
     """
     origin = request.headers.get("Origin")
-    if origin is None or _allowed(origin):
-        return True
-    return urlsplit(origin).netloc.lower() == request.headers.get("Host", "").lower() != ""
+    return origin is None or _allowed(origin) or _own(origin)
+
+
+def is_foreign() -> bool:
+    """Whether a page of another origin asks, be it of the same site or another port: cookies do not tell those apart.
+
+    A client that sends neither header is no browser.
+    """
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+    if site:
+        return site not in ("same-origin", "none")
+    return origin is not None and not _own(origin)
+
+
+def _refuse() -> None:
+    safe = request.method in ("GET", "HEAD", "OPTIONS") or not request.path.startswith("/api/")
+    if not safe and is_foreign() and (request.path.startswith(_OWN) or not _concerned()):
+        raise CrossSite()
+
+
+def _own(origin: str) -> bool:
+    asked = urlsplit(origin)
+    same = asked.netloc.lower() == request.headers.get("Host", "").lower() != ""
+    return same and (asked.scheme == "https" or not request.is_secure)
 
 
 def _concerned() -> bool:

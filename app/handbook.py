@@ -1,6 +1,6 @@
 """The wire format of "How to build an AI chatbot with Redis, Python and GPT", so that its browser client works here."""
 
-from datetime import UTC, datetime
+import time
 from uuid import uuid4
 
 from flask import Blueprint, Response, request
@@ -14,7 +14,7 @@ from app.schemas import NAME_MAX_CHARS, check_text
 from app.sockets import PING_S, WebSocket, converse, route
 from chat.conversation import Conversation, Json
 from chat.errors import ChatError, ConversationGone
-from chat.events import Event, Position, dumps
+from chat.events import Event, Position, dumps, iso
 from tasks.bell import ring
 
 blueprint = Blueprint("handbook", __name__)
@@ -96,8 +96,7 @@ def _hear(ws: WebSocket, conversation: Conversation, text: str | bytes) -> None:
 
 
 def _apologise(ws: WebSocket, why: str) -> None:
-    at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    ws.send(dumps({"id": str(uuid4()), "msg": why, "timestamp": at}))
+    ws.send(dumps({"id": str(uuid4()), "msg": why, "timestamp": iso(time.time())}))
 
 
 def _session(snapshot: Json, messages: list[Json]) -> Json:

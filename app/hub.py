@@ -10,9 +10,10 @@ from threading import Lock, Thread
 
 from chat import keys
 from chat.conversation import Conversation
-from chat.errors import ConversationGone, StoreUnavailable
+from chat.errors import ConversationGone, LoginRequired, StoreUnavailable
 from chat.events import Event, Position
 from chat.live import Live
+from chat.sessions import Login, Sessions
 from chat.store import Store
 
 QUEUE_MAX = 256
@@ -30,7 +31,9 @@ class Watch:
     when it has caught up, so a slow client costs no memory and misses nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, session: Login | None) -> None:
+        self.session = session
+        self._logged_out = False
         self._arrived: SimpleQueue[Event | None] = SimpleQueue()
         self._incomplete = False
         self.newest: Position | None = None
@@ -47,14 +50,25 @@ class Watch:
         self._incomplete = True
         self._arrived.put(None)
 
+    def log_out(self) -> None:
+        """End the stream: its session is over."""
+        self._logged_out = True
+        self._arrived.put(None)
+
     def arrivals(self, after: Position, ping_s: float) -> Iterator[Event | None]:
-        """Yield what arrives after a position, and None when nothing does, until something is missing."""
+        """Yield what arrives after a position, and None when nothing does, until something is missing.
+
+        Raises ConversationGone, and LoginRequired when the session has ended.
+        """
         while not (self._incomplete and self._arrived.empty()):
             try:
                 event = self._arrived.get(timeout=ping_s)
             except Empty:
                 yield None
                 continue
+            # A guest's conversation that has become an account's is open to guests no more.
+            if self._logged_out or (event and event.type == "login" and not self.session):
+                raise LoginRequired()
             if event is None:
                 continue
             if event.type == "gone":
@@ -94,7 +108,7 @@ class Hub:
         self._channels: dict[str, Channel] = {}
         self._lock = Lock()
         self._live: Live | None = None
-        self._left = Flag()
+        self.left = Flag()
         self._threads = [Thread(target=work, daemon=True, name="hub") for work in (self._hear, self._look)]
         for thread in self._threads:
             thread.start()
@@ -105,12 +119,13 @@ class Hub:
         """Yield a conversation's events after a position, without end, and None every `ping_s` seconds without one.
 
         Without a position, or with one that proves nothing, the first event is a reset. Returns when the process
-        shuts down. Raises ConversationGone, and StoreUnavailable when Redis is away at the beginning.
+        shuts down. Raises ConversationGone, LoginRequired when the viewer's session ends, and StoreUnavailable when
+        Redis is away at the beginning.
         """
         position, begun = after or Position("", 0), False
         # Subscribe before reading: the other way round loses what is published in between.
-        with self._watching(conversation.id) as watch:
-            while not self._left.is_set():
+        with self._watching(conversation) as watch:
+            while not self.left.is_set():
                 try:
                     batch = conversation.read(position)
                 except StoreUnavailable:
@@ -129,12 +144,12 @@ class Hub:
                 for arrival in watch.arrivals(position, ping_s):
                     position = arrival.position if arrival else position
                     yield arrival
-                    if self._left.is_set():
+                    if self.left.is_set():
                         return
 
     def leave(self) -> None:
         """End all streams: this process shuts down."""
-        self._left.set()
+        self.left.set()
         for channel in list(self._channels.values()):
             channel.look()
         with self._lock, suppress(StoreUnavailable):
@@ -147,12 +162,12 @@ class Hub:
             thread.join()
 
     @contextmanager
-    def _watching(self, conversation_id: str) -> Iterator[Watch]:
-        watch, name = Watch(), keys.live(conversation_id)
+    def _watching(self, conversation: Conversation) -> Iterator[Watch]:
+        watch, name = Watch(conversation.session), keys.live(conversation.id)
         with self._lock:
             channel = self._channels.get(name)
             if not channel:
-                channel = self._channels[name] = Channel(conversation_id)
+                channel = self._channels[name] = Channel(conversation.id)
                 self._tell("subscribe", name)
             channel.watches.add(watch)
         try:
@@ -176,7 +191,7 @@ class Hub:
 
     def _hear(self) -> None:
         """Keep a connection and hand out what comes over it."""
-        while not self._left.is_set():
+        while not self.left.is_set():
             try:
                 live = Live(self._store)
                 with self._lock:
@@ -194,7 +209,7 @@ class Hub:
                     dead.close()
 
     def _hand_out(self, live: Live) -> None:
-        while not self._left.is_set():
+        while not self.left.is_set():
             heard = live.hear(LOOK_S)
             channel = self._channels.get(heard.channel) if heard else None
             if not heard or not channel:
@@ -209,12 +224,21 @@ class Hub:
 
     def _look(self) -> None:
         """Every few seconds compare what arrived with what is stored; it also keeps watched conversations alive."""
-        while not self._left.wait(LOOK_S):
+        while not self.left.wait(LOOK_S):
             channels = list(self._channels.values())
             try:
                 asked = (("look", keys.conversation(channel.conversation_id), ("*",)) for channel in channels)
                 answers = self._store.run_all(asked)
+                self._log_out([watch for channel in channels for watch in list(channel.watches) if watch.session])
             except StoreUnavailable:
                 continue
             for channel, answer in zip(channels, answers, strict=True):
                 channel.look(Position(*answer[1:]) if answer[0] == "ok" else None)
+
+    def _log_out(self, watches: list[Watch]) -> None:
+        """End the streams whose sessions are over."""
+        sessions = list({watch.session for watch in watches if watch.session})
+        ended = {s for s, alive in zip(sessions, Sessions(self._store).alive(sessions), strict=True) if not alive}
+        for watch in watches:
+            if watch.session in ended:
+                watch.log_out()

@@ -6,7 +6,9 @@ from threading import Lock
 from flask import current_app
 
 from app.hub import Hub
+from chat.accounts import Accounts
 from chat.config import Config
+from chat.sessions import Sessions
 from chat.store import Store
 
 
@@ -18,6 +20,14 @@ class Parts:
     store: Store
     _hub: Hub | None = field(default=None, init=False)
     _lock: Lock = field(default_factory=Lock, init=False)
+
+    @property
+    def accounts(self) -> Accounts:
+        return Accounts(self.store)
+
+    @property
+    def sessions(self) -> Sessions:
+        return Sessions(self.store)
 
     @property
     def hub(self) -> Hub:

@@ -11,12 +11,18 @@ from chat import errors
 from chat.events import dumps
 
 STATUSES: dict[type[errors.ChatError], int] = {
+    errors.LoginFailed: 401,
+    errors.LoginRequired: 401,
+    errors.CrossSite: 403,
+    errors.RegistrationClosed: 403,
     errors.ConversationGone: 404,
     errors.MessageUnknown: 404,
     errors.MessageConflict: 409,
     errors.NotLastTurn: 409,
     errors.Busy: 409,
+    errors.NameTaken: 409,
     errors.QueueFull: 429,
+    errors.RateLimited: 429,
     errors.StoreUnavailable: 503,
     errors.StoreUnsuitable: 503,
     errors.SchemaTooNew: 503,
@@ -47,6 +53,8 @@ def status_of(error: errors.ChatError) -> int:
 
 def retry_after(error: errors.ChatError) -> dict[str, str]:
     """The header that says when to try again, where trying again helps."""
+    if isinstance(error, errors.RateLimited):
+        return {"Retry-After": str(error.wait_s)}
     return {"Retry-After": str(RETRY_AFTER_S[type(error)])} if type(error) in RETRY_AFTER_S else {}
 
 

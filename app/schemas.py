@@ -11,6 +11,10 @@ NAME_MAX_CHARS = 100
 TITLE_MAX_CHARS = 200
 PAGE_MAX = 200
 POLL_MAX_S = 25
+LIST_MAX = 100
+QUERY_MAX_CHARS = 200
+PASSWORD_CHARS = 8, 200
+NAME_RULE = "It must have 1 to 40 characters: letters, digits, and any of _ . -"
 MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # C0 and C1 controls but for tab, newline and carriage return: nobody types them, and terminals obey them.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
@@ -65,6 +69,29 @@ class NewMessage(Schema):
 
 class Retry(Schema):
     reply_id = message_id(required=True)
+
+
+class ListQuery(Schema):
+    q = fields.String(load_default="", validate=validate.Length(max=QUERY_MAX_CHARS))
+    before = fields.String(load_default=None, validate=validate.Regexp(r"[0-9a-f]{1,13}\Z"))
+    limit = fields.Integer(load_default=30, validate=validate.Range(1, LIST_MAX))
+
+
+class Credentials(Schema):
+    name = fields.String(required=True, validate=validate.Regexp(r"[\w.-]{1,40}\Z", error=NAME_RULE))
+    password = fields.String(required=True, validate=validate.Length(*PASSWORD_CHARS))
+    keep = fields.List(
+        fields.String(validate=validate.Length(max=64)), load_default=[], validate=validate.Length(max=100)
+    )
+
+
+class NewPassword(Schema):
+    password = fields.String(required=True, validate=validate.Length(*PASSWORD_CHARS))
+    new_password = fields.String(required=True, validate=validate.Length(*PASSWORD_CHARS))
+
+
+class Deletion(Schema):
+    password = fields.String(required=True, validate=validate.Length(*PASSWORD_CHARS))
 
 
 class PageQuery(Schema):
@@ -171,7 +198,25 @@ class About(Schema):
     model = fields.String()
     demo = fields.Boolean()
     limits = fields.Nested(Limits)
-    registration = fields.Boolean()
+    registration = fields.String(validate=validate.OneOf(["open", "closed"]))
+
+
+class Account(Schema):
+    name = fields.String()
+    created_at = fields.String(metadata={"format": "date-time"})
+
+
+class Listed(Schema):
+    id = fields.String()
+    title = fields.String(allow_none=True)
+    started_at = fields.String(metadata={"format": "date-time"})
+    last_at = fields.String(metadata={"format": "date-time"})
+    excerpt = fields.String()
+
+
+class Listing(Schema):
+    conversations = fields.List(fields.Nested(Listed))
+    next = fields.String(allow_none=True)
 
 
 class Health(Schema):

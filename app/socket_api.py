@@ -7,6 +7,7 @@ from flask import Blueprint, request
 from marshmallow import Schema, ValidationError
 
 from app.api import find
+from app.logins import check
 from app.parts import parts
 from app.schemas import SendFrame, StopFrame
 from app.sockets import PING_S, WebSocket, converse, route
@@ -61,6 +62,7 @@ def _parse(raw: str | bytes) -> Json:
 
 
 def _obey(conversation: Conversation, frame: Any) -> Json:
+    check(conversation)
     if frame["type"] == "stop":
         return {"outcome": conversation.stop(frame["message_id"])}
     accepted = conversation.accept(frame["text"], frame["id"])

@@ -13,10 +13,10 @@ from wsproto.utilities import LocalProtocolError
 
 from app.cors import may_connect
 from app.wire import SteadySocket
-from chat.errors import ChatError
+from chat.errors import ChatError, LoginRequired
 from chat.events import Event
 
-POLICY, TOO_BIG, BROKEN, AGAIN = 1008, 1009, 1011, 1013
+POLICY, TOO_BIG, BROKEN, AGAIN, LOGIN = 1008, 1009, 1011, 1013, 4001
 # So soon after its client has gone a socket is given up.
 PING_S = 5
 CLOSE_S = 2
@@ -33,7 +33,7 @@ class WebSocket(Protocol):
     thread: Thread
 
     def send(self, data: str) -> None: ...
-    def receive(self) -> str | bytes: ...
+    def receive(self, timeout: float | None = None) -> Any: ...
     def close(self, reason: int, message: str) -> None: ...
 
 
@@ -53,6 +53,8 @@ def route(blueprint: Blueprint, rule: str) -> Callable[[Callable[..., None]], No
                     serve(ws, **arguments)
                 else:
                     code, reason = POLICY, "Pages of this origin may not connect."
+            except LoginRequired as error:
+                code, reason = LOGIN, error.detail
             except ChatError as error:
                 code, reason = AGAIN if error.retryable else POLICY, error.detail
             except CLOSED:

@@ -7,7 +7,7 @@ from flask import Response
 
 from app.hub import Hub
 from chat.conversation import Conversation
-from chat.errors import ConversationGone, StoreUnavailable
+from chat.errors import ConversationGone, LoginRequired, StoreUnavailable
 from chat.events import Event, Position, dumps
 
 PING_S = 15
@@ -27,6 +27,8 @@ def _lines(events: Generator[Event | None]) -> Iterator[str]:
                 yield f"id: {event.position}\nevent: {event.type}\ndata: {event.data}\n\n" if event else ":\n\n"
         except ConversationGone:
             yield "event: gone\ndata: {}\n\n"
+        except LoginRequired:
+            yield "event: login\ndata: {}\n\n"
         except StoreUnavailable:
             # The status is sent already. The client comes back with its position and is then told.
             return

@@ -23,7 +23,10 @@ class Config:
     web_concurrency: int = setting(1, "Web processes (gunicorn workers).", 1)
     worker_concurrency: int = setting(200, "Turns that one worker process answers side by side.", 1)
     secret_key: str = setting(
-        "", "Signs sessions. `make run` makes one in DATA_DIR; a deployment must set its own.", secret=True
+        "",
+        "Hides in Redis what opens a session; a new one ends all of them. `make run` makes one in DATA_DIR; a"
+        " deployment must set its own.",
+        secret=True,
     )
     data_dir: str = setting(".data", "Where `make run` keeps its private Valkey's data and the secret key.")
     redis_url: str = setting(
@@ -37,6 +40,13 @@ class Config:
         "", "Celery's broker, of any kind that kombu knows; REDIS_URL when it is not set.", secret=True
     )
     cors_origins: tuple[str, ...] = setting((), "Origins of other sites whose pages may use this server.")
+    registration: str = setting("open", "open: anybody may make an account. closed: only `flask accounts add` does.")
+    session_ttl_s: int = setting(1_209_600, "Seconds that a login lasts after its last use.", 1)
+    proxies: int = setting(
+        0,
+        "Proxies in front of the web process that add to X-Forwarded-For; attempts to log in are counted by address.",
+        0,
+    )
     chat_ttl_s: int = setting(3600, "Seconds that a guest's conversation lives after its last use.", 1)
     message_max_chars: int = setting(4000, "Longest message, in characters.", 1)
     pending_max: int = setting(16, "Messages that may wait in one conversation.", 1)
@@ -74,6 +84,8 @@ def from_environ(environ: Mapping[str, str] = os.environ) -> Config:
     config = Config(**values)
     if config.log_level not in ("debug", "info", "warning", "error"):
         raise ConfigError("LOG_LEVEL takes debug, info, warning or error.")
+    if config.registration not in ("open", "closed"):
+        raise ConfigError("REGISTRATION takes open or closed.")
     if config.model_max_new_tokens >= config.model_context_tokens:
         raise ConfigError("MODEL_MAX_NEW_TOKENS must be smaller than MODEL_CONTEXT_TOKENS.")
     if config.model_url and urlsplit(config.model_url).scheme not in ("http", "https"):

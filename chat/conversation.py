@@ -7,11 +7,14 @@ from uuid import uuid4
 
 import orjson
 
+from chat import keys
 from chat.errors import ConversationGone
 from chat.events import Event, Position
+from chat.sessions import Login
 from chat.store import Store
 
 Json = dict[str, Any]
+TITLE_CHARS = 60
 
 
 @dataclass(frozen=True)
@@ -49,20 +52,23 @@ class Page:
 
 @dataclass(frozen=True)
 class Conversation:
-    """A conversation in the eyes of a viewer: an account's name, or "" for a guest.
+    """A conversation in the eyes of a viewer: an account's name in plain form, or "" for a guest.
 
-    Nothing is read when it is made. Every method raises ConversationGone when it has expired, was deleted or
-    belongs to another account, and StoreUnavailable when Redis is away.
+    `session` is the login with which the viewer has come: streams end when it does. Nothing is read when it is made.
+    Every method raises ConversationGone when it has expired, was deleted or belongs to another account, and
+    StoreUnavailable when Redis is away.
     """
 
     store: Store
     id: str
     viewer: str = ""
+    session: Login | None = None
 
     @classmethod
-    def create(cls, store: Store, name: str = "", owner: str = "") -> "Conversation":
-        """Make a conversation. A guest's lives for CHAT_TTL_S after its last use, an account's stays."""
-        conversation = cls(store, str(uuid4()), owner)
+    def create(cls, store: Store, name: str = "", owner: str = "", conversation_id: str = "") -> "Conversation":
+        """Make a conversation, if there is none of this id. A guest's lives for CHAT_TTL_S after its last use, an
+        account's stays."""
+        conversation = cls(store, conversation_id or str(uuid4()), owner)
         ttl_s = 0 if owner else store.config.chat_ttl_s
         store.run("create", conversation.id, conversation.id, name, owner, ttl_s)
         return conversation
@@ -75,7 +81,12 @@ class Conversation:
     def rename(self, title: str) -> Json:
         """Set the title and return the snapshot."""
         found: Json = orjson.loads(self._run("rename", title)[1])
+        self.note(used=False)
         return found
+
+    def adopt(self) -> None:
+        """Make a guest's conversation the viewer's. Guests who watch it are told that it is open to them no more."""
+        self._run("adopt")
 
     def delete(self) -> None:
         """Delete it with all that belongs to it, and tell its watchers."""
@@ -102,7 +113,8 @@ class Conversation:
         Raises MessageConflict when the id was used with another text, QueueFull.
         """
         message_id = message_id or str(uuid4())
-        answer = self._run("accept", message_id, text, self.store.config.pending_max)
+        answer = self._run("accept", message_id, text, self.store.config.pending_max, title_of(text))
+        self.note()
         message = orjson.loads(answer[1])
         if answer[0] == "accepted":
             return Accepted(message, answer[2], "waiting", Position.parse(answer[3]))
@@ -114,6 +126,7 @@ class Conversation:
     def retry(self, message_id: str, reply_id: str) -> Literal["accepted", "duplicate"]:
         """Answer the last message again, in place of that reply. Raises NotLastTurn, Busy."""
         answer: Literal["accepted", "duplicate"] = self._run("retry", message_id, reply_id)[0]
+        self.note()
         return answer
 
     def stop(self, message_id: str) -> Literal["stopping", "stopped", "finished"]:
@@ -140,5 +153,26 @@ class Conversation:
             return False
         return True
 
+    def note(self, used: bool = True, new: bool = False) -> bool:
+        """Tell the viewer's list of conversations, unless it is a guest, that this one has changed or is new.
+
+        False when the account has been deleted, or this conversation by it. The list is in another cluster slot than
+        the conversation, so this is no part of the scripts.
+        """
+        if not self.viewer:
+            return True
+        account = keys.account(self.viewer)
+        on = [account.document, account.chats, account.changed]
+        return bool(self.store.run_all([("note", on, (self.id, int(used), int(new)))])[0])
+
     def _run(self, script: str, *args: str | int) -> list[Any]:
         return self.store.run(script, self.id, self.viewer, *args)
+
+
+def title_of(text: str) -> str:
+    """What a conversation is called after its first message: its first words."""
+    words = " ".join(text.split())
+    if len(words) <= TITLE_CHARS:
+        return words
+    head, space, _ = words[: TITLE_CHARS + 1].rpartition(" ")
+    return f"{head if space else words[:TITLE_CHARS]}…"

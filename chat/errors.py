@@ -43,6 +43,46 @@ class ConversationGone(ChatError):
     code = "conversation_gone"
 
 
+class NameTaken(ChatError):
+    """This name is taken; choose another one."""
+
+    code = "name_taken"
+
+
+class RegistrationClosed(ChatError):
+    """New accounts are made by the people who run this server."""
+
+    code = "registration_closed"
+
+
+class LoginFailed(ChatError):
+    """Name or password is wrong."""
+
+    code = "login_failed"
+
+
+class LoginRequired(ChatError):
+    """Please log in."""
+
+    code = "login_required"
+
+
+class RateLimited(ChatError):
+    """Too many attempts; try again later."""
+
+    code, retryable = "rate_limited", True
+
+    def __init__(self, wait_s: int) -> None:
+        super().__init__()
+        self.wait_s = wait_s
+
+
+class CrossSite(ChatError):
+    """Pages of other sites may not do this."""
+
+    code = "cross_site"
+
+
 class MessageUnknown(ChatError):
     """This conversation has no such message."""
 

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import orjson
@@ -56,3 +57,8 @@ def dumps(value: Any) -> str:
 def utf16_units(text: str) -> int:
     """The length of a text in UTF-16 code units, as JavaScript counts it."""
     return len(text) + sum(char > "\uffff" for char in text)
+
+
+def iso(at_s: float) -> str:
+    """A time in seconds since 1970 as clients see it: ISO 8601 in UTC."""
+    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,5 +1,6 @@
 """The names of the keys. A conversation and the index of its waiting work share a bucket, so also a cluster slot."""
 
+from typing import NamedTuple
 from zlib import crc32
 
 BUCKETS = 64
@@ -26,3 +27,24 @@ def live(conversation_id: str) -> str:
 def indexes() -> list[list[str]]:
     """The two indexes, ready and leased, of every bucket."""
     return [[f"{{b{n:02}}}:ready", f"{{b{n:02}}}:leased"] for n in range(BUCKETS)]
+
+
+class Account(NamedTuple):
+    """The keys of an account: its document, its conversations by last use, those of them that changed since they were
+    last indexed, and its sessions."""
+
+    document: str
+    chats: str
+    changed: str
+    sessions: str
+
+
+def account(name: str) -> Account:
+    """The keys of the account of this name, in its plain form."""
+    base = f"user:{{{name}}}"
+    return Account(base, f"{base}:chats", f"{base}:changed", f"{base}:sessions")
+
+
+def searched(name: str, conversation_id: str) -> str:
+    """Where the text of an account's conversation is kept for RediSearch."""
+    return f"user:{{{name}}}:text:{conversation_id}"

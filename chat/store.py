@@ -18,7 +18,7 @@ from chat.config import Config
 T = TypeVar("T")
 
 # Scripts that find or make conversations; all others work on one that must exist.
-_BARE = ("create", "sweep")
+_BARE = ("create", "sweep", "renew_account", "note", "index")
 _REFUSALS: dict[str, type[errors.ChatError]] = {
     e.code: e for e in (errors.SchemaTooNew, errors.FencedOff, errors.NotLastTurn, errors.Busy)
 } | {
@@ -55,6 +55,22 @@ class Store:
         pipeline = self.client.pipeline(transaction=False)
         for script, on, args in calls:
             self._scripts[script](on, args, client=pipeline)
+        answers: list[Any] = guarded(pipeline.execute)
+        return answers
+
+    def execute(self, *command: str | int) -> Any:
+        """Send one command and return its answer.
+
+        `client.json()` is used nowhere: it changes what JSON.GET answers to everybody who uses the client.
+        """
+        send: Any = self.client.execute_command
+        return guarded(lambda: send(*command))
+
+    def execute_all(self, *commands: tuple[str | int, ...]) -> list[Any]:
+        """Send commands in one round trip and return their answers."""
+        pipeline: Any = self.client.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
         answers: list[Any] = guarded(pipeline.execute)
         return answers
 
@@ -122,7 +138,8 @@ def check(client: "redis.Redis") -> None:
     """Raise StoreUnavailable when Redis does not answer, StoreUnsuitable when it has no JSON commands."""
     try:
         # Not the name of a key that exists, such as that of the Celery queue.
-        guarded(lambda: client.json().get("parley:no-such-document"))
+        send: Any = client.execute_command
+        guarded(lambda: send("JSON.GET", "parley:no-such-document"))
     except redis.ResponseError as error:
         raise errors.StoreUnsuitable() from error
 

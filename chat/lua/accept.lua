@@ -1,4 +1,4 @@
--- Take in a message. ARGV: viewer, message id, text, how many may wait.
+-- Take in a message. ARGV: viewer, message id, text, how many may wait, the title that a first message gives.
 -- Answers accepted (message, position, event id), duplicate (message, outcome, position, reply), conflict or full.
 local message_id, text, pending_max = ARGV[2], ARGV[3], tonumber(ARGV[4])
 
@@ -20,6 +20,9 @@ local waiting = count('pending')
 if waiting >= pending_max then return {'full'} end
 local position = waiting + (current_turn() and 1 or 0)
 if position == 0 then work() end
+if run.n == 0 and redis.call('JSON.GET', DOC, '.title') == 'null' then
+  redis.call('JSON.SET', DOC, '.title', cjson.encode(ARGV[5]))
+end
 remember(message_id, text)
 redis.call('JSON.ARRAPPEND', DOC, '.pending', message(now))
 -- A second's grace for the ring that follows; after that the sweep rings.

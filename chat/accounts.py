@@ -1,0 +1,116 @@
+"""Accounts: names, passwords, and the generation of their sessions."""
+
+import hashlib
+import time
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from chat import keys, passwords
+from chat.errors import LoginFailed, NameTaken, RateLimited
+from chat.events import dumps, iso
+from chat.store import Store
+
+# Attempts in ATTEMPTS_S: at one name from one address, at one name, from one address; and accounts made from one.
+ATTEMPTS_S = 300
+ATTEMPTS_MAX, AT_NAME_MAX, FROM_ADDRESS_MAX, MADE_MAX = 10, 100, 100, 20
+_CLOSED = "closed"
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account as it was when it was read. `id` is its name in plain form; sessions of older generations are over."""
+
+    id: str
+    name: str
+    created_at: str
+    generation: int
+    password: str = field(repr=False)
+
+
+def plain(name: str) -> str:
+    """The form in which names are compared: `Ada` and `ada` are one."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+
+
+class Accounts:
+    """The accounts in the store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def find(self, name: str) -> Account | None:
+        """The account of this name, however it is spelt."""
+        found = self._store.execute("JSON.GET", keys.account(plain(name)).document)
+        return Account(plain(name), **orjson.loads(found)) if found else None
+
+    def names(self) -> Iterator[str]:
+        """The plain names of all accounts, by a scan of the whole store."""
+        for key in self._store.client.scan_iter("user:{*}", count=1000, _type="ReJSON-RL"):
+            yield key.removeprefix("user:{").removesuffix("}")
+
+    def create(self, name: str, password: str, address: str = "") -> Account:
+        """Make an account. Raises NameTaken, RateLimited."""
+        if address:
+            self._count({f"made|{address}": MADE_MAX})
+        account = Account(plain(name), name, iso(time.time()), 1, passwords.hashed(password))
+        document = {part: value for part, value in vars(account).items() if part != "id"}
+        if not self._store.execute("JSON.SET", keys.account(account.id).document, "$", dumps(document), "NX"):
+            raise NameTaken()
+        return account
+
+    def login(self, name: str, password: str, address: str) -> Account:
+        """The account, if this is its password. Raises LoginFailed, which says and tells by its time no more than
+        that, and RateLimited."""
+        at = plain(name)
+        counted = {f"{at}|{address}": ATTEMPTS_MAX, f"{at}|": AT_NAME_MAX, f"|{address}": FROM_ADDRESS_MAX}
+        self._count(counted)
+        account = self.find(name)
+        if not passwords.matches(account.password if account else None, password) or not account:
+            raise LoginFailed()
+        self._change("DECR", counted)
+        return account
+
+    def set_password(self, name: str, password: str) -> int:
+        """Set the password and end all sessions. Returns the generation of those to come. Raises LoginFailed."""
+        return self._renew(plain(name), passwords.hashed(password))
+
+    def end_sessions(self, name: str) -> None:
+        """End all sessions of an account."""
+        self._renew(plain(name))
+
+    def close(self, name: str) -> None:
+        """Let nobody in any more, while the account is being deleted. Raises LoginFailed when there is none."""
+        self._renew(plain(name), _CLOSED)
+
+    def forget(self, name: str) -> None:
+        """Delete what is left of an account that was closed and whose conversations are gone."""
+        self._store.execute("UNLINK", *keys.account(plain(name)))
+
+    def _renew(self, name: str, password: str = "") -> int:
+        on = keys.account(name)
+        generation = int(self._store.run_all([("renew_account", [on.document], (password,))])[0])
+        if not generation:
+            raise LoginFailed()
+        # They are over by now; this only clears up.
+        ended = self._store.execute("SMEMBERS", on.sessions)
+        if ended:
+            self._store.execute("UNLINK", on.sessions, *ended)
+        return generation
+
+    def _count(self, limits: dict[str, int]) -> None:
+        """Count an attempt in each of these ways. Raises RateLimited where that is one too many."""
+        told = self._change("INCR", limits)
+        waits = [ttl for n, ttl, most in zip(told[::3], told[2::3], limits.values(), strict=True) if n > most]
+        if waits:
+            raise RateLimited(max(*waits, 1))
+
+    def _change(self, how: str, counters: Iterable[str]) -> list[Any]:
+        # A hash, as a counter outlives its account for some minutes.
+        named = [f"attempts:{hashlib.sha256(counter.encode()).hexdigest()}" for counter in counters]
+        return self._store.execute_all(
+            *(c for key in named for c in ((how, key), ("EXPIRE", key, ATTEMPTS_S, "NX"), ("TTL", key)))
+        )
