@@ -472,7 +472,7 @@ def test_a_guests_stream_ends_when_an_account_takes_the_conversation(server: str
 
 
 def test_hashing_holds_nobody_up(start_web: Callable[..., tuple[str, Process]], store: Store) -> None:
-    """A hash takes the processor for some 50 ms; in the one thread of the process nothing else would go on meanwhile."""
+    """A hash takes the processor for some 50 ms, in which nothing else would go on in the process's one thread."""
     server, _ = start_web()
 
     def sign_up(n: int) -> bool:

@@ -145,8 +145,9 @@ def test_matches_come_newest_first_in_pages(ada: Chats) -> None:
 
 
 HOSTILE = [
-    "@owner:{eve}", "@at:[-inf +inf]", "*", "-secret", "a|b", "(", '"', "'", "\\", "$", "{}", "[1 2]", "%secret%", "secret~",
-    "w*", "*w*", "=>{$weight:2}", "secret => [KNN 1 @v $b]", "FT.DROPINDEX", "a" * 5000, "a " * 500, "\x00", "\u202e",
+    "@owner:{eve}", "@at:[-inf +inf]", "*", "-secret", "a|b", "(", '"', "'", "\\", "$", "{}", "[1 2]", "%secret%",
+    "secret~", "w*", "*w*", "=>{$weight:2}",
+    "secret => [KNN 1 @v $b]", "FT.DROPINDEX", "a" * 5000, "a " * 500, "\x00", "\u202e",
     "😀", "_", "__", "-", "@", "|", "|*", "\u0661\u0662", "ß", "\u0130",
 ]  # fmt: skip
 

@@ -1,0 +1,61 @@
+"""`flask --app wsgi accounts …`, run as the people who run the server do."""
+
+import os
+import subprocess
+from collections.abc import Callable
+
+import pytest
+from services import ROOT, python
+
+from chat.accounts import Accounts
+from chat.chats import Chats
+from chat.store import Store
+
+Flask = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def flask(redis_url: str, store: Store) -> Flask:
+    def called(*arguments: str, typed: str = "") -> "subprocess.CompletedProcess[str]":
+        environ = os.environ | {"REDIS_URL": redis_url, "SECRET_KEY": "for tests", "REGISTRATION": "closed"}
+        command = python("-m", "flask", "--app", "wsgi", "accounts", *arguments)
+        return subprocess.run(command, cwd=ROOT, env=environ, input=typed, capture_output=True, text=True)
+
+    return called
+
+
+def test_accounts_are_made_listed_and_deleted(flask: Flask, store: Store) -> None:
+    made = flask("add", "Ada", typed="correct horse\ncorrect horse\n")
+    assert made.returncode == 0 and "correct horse" not in made.stdout + made.stderr
+    accounts = Accounts(store)
+    assert accounts.login("ada", "correct horse", "").name == "Ada"
+    again = flask("add", "ADA", "--password", "correct horse")
+    assert again.returncode == 1 and again.stderr == "Error: This name is taken; choose another one.\n"
+    accounts.create("eve", "correct horse")
+    assert [line.split("\t")[0] for line in flask("list").stdout.splitlines()] == ["Ada", "eve"]
+    Chats(store, "ada").create()
+    assert flask("delete", "ada", typed="n\n").returncode == 1 and accounts.find("ada")
+    assert flask("delete", "ada", "--yes").returncode == 0
+    assert flask("list").stdout.startswith("eve\t") and not store.client.keys("*ada*")
+
+
+def test_a_password_is_set_anew_and_all_sessions_end(flask: Flask, store: Store) -> None:
+    accounts = Accounts(store)
+    before = accounts.create("Ada", "correct horse")
+    assert flask("reset-password", "ada", "--password", "battery staple").returncode == 0
+    after = accounts.login("Ada", "battery staple", "")
+    assert after.generation > before.generation
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("add", "a b", "--password", "correct horse"), "name: It must have 1 to 40 characters"),
+        (("add", "ada", "--password", "short"), "password: "),
+        (("reset-password", "nobody", "--password", "correct horse"), "There is no account named nobody."),
+        (("delete", "nobody", "--yes"), "There is no account named nobody."),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_one_line(flask: Flask, arguments: tuple[str, ...], told: str) -> None:
+    done = flask(*arguments)
+    assert done.returncode == 1 and done.stderr.startswith(f"Error: {told}") and done.stderr.count("\n") == 1
