@@ -12,6 +12,7 @@ from services import Process, free_port, python, valkey, wait_for
 from chat.config import Config
 from chat.store import Store
 
+pytest_plugins = ["browser"]
 WORKER = python(*"-m celery -A tasks worker -P gevent --without-gossip --without-mingle --without-heartbeat".split())
 WEB = python("-m", "gunicorn", "wsgi:app")
 

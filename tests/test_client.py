@@ -1,94 +1,16 @@
 """The browser client in a real Chromium, against the real stack. Errors of a page or in its console fail the test."""
 
-import re
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-import pytest
+from browser import NEEDED, NETWORK, Visit, begin, box, conversation, messages, send
 from model_stub import ModelStub
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import expect
 from services import Process, wait_for
 
-from chat.conversation import Conversation
 from chat.store import Store
-from chat.turns import Turn
 
-CHROMIUM = shutil.which("chromium")
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    " --disable-component-update --disable-sync"
-).split()
-# What the browser itself writes into the console when a server is away, or answers with an error.
-NETWORK = "net::ERR_|Failed to load resource"
-
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-class Visit:
-    """A browser profile and its pages, and what they complained of."""
-
-    def __init__(self, context: BrowserContext) -> None:
-        self.context = context
-        self.complaints: list[str] = []
-        context.set_default_timeout(10_000)
-        context.on("weberror", lambda error: self.complaints.append(str(error.error)))
-        context.on("console", lambda message: self.complaints.append(message.text) if message.type == "error" else None)
-
-    def page(self, address: str) -> Page:
-        page = self.context.new_page()
-        page.goto(address)
-        return page
-
-    def forgive(self, pattern: str) -> None:
-        """Complaints that belong to the test."""
-        self.complaints = [text for text in self.complaints if not re.search(pattern, text)]
-
-
-@pytest.fixture
-def start_visit(browser: Browser) -> Iterator[Callable[..., Visit]]:
-    visits: list[Visit] = []
-
-    def start(**settings: Any) -> Visit:
-        visits.append(Visit(browser.new_context(locale="en-GB", **settings)))
-        return visits[-1]
-
-    yield start
-    for visit in visits:
-        visit.context.close()
-        assert visit.complaints == []
-
-
-@pytest.fixture
-def visit(start_visit: Callable[..., Visit]) -> Visit:
-    return start_visit()
-
-
-def send(page: Page, text: str) -> None:
-    page.get_by_label("Message", exact=True).fill(text)
-    page.keyboard.press("Enter")
-
-
-def conversation(page: Page, store: Store) -> Conversation:
-    page.wait_for_url("**/c/*")
-    return Conversation(store, page.url.rsplit("/", 1)[1])
-
-
-def begin(store: Store, chat: Conversation) -> Turn:
-    return wait_for(lambda: Turn.begin(store, chat.id))
-
-
-def messages(page: Page, who: str) -> Any:
-    """The articles of "You" or "Parley"."""
-    return page.get_by_role("article", name=who, exact=True)
+pytestmark = NEEDED
 
 
 def test_a_reply_grows_and_survives_a_reload(server: str, store: Store, visit: Visit) -> None:
@@ -96,7 +18,7 @@ def test_a_reply_grows_and_survives_a_reload(server: str, store: Store, visit: V
     expect(page.get_by_text("A tiny demo model is answering")).to_be_visible()
     send(page, "Hi <b>there</b>")
     expect(messages(page, "You")).to_contain_text("Hi <b>there</b>")
-    expect(page.get_by_label("Message", exact=True)).to_have_value("")
+    expect(box(page)).to_have_value("")
     chat = conversation(page, store)
     expect(page.get_by_text("Waiting", exact=True)).to_be_visible()
     turn = begin(store, chat)
@@ -125,7 +47,7 @@ def test_stop_stops_what_runs_and_cancel_withdraws_what_waits(server: str, store
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_text("Waiting")).to_be_hidden()
     # What was taken back is there to be mended.
-    expect(page.get_by_label("Message", exact=True)).to_have_value("two")
+    expect(box(page)).to_have_value("two")
     page.get_by_role("button", name="Stop").click()
     expect(page.get_by_text("Stopping …")).to_be_visible()
     wait_for(lambda: not turn.emit(""))
@@ -155,16 +77,15 @@ def test_a_failed_reply_says_why_and_can_be_tried_again(server: str, store: Stor
 
 def test_a_message_that_is_refused_says_why_and_can_be_mended(server: str, store: Store, visit: Visit) -> None:
     page = visit.page(server)
-    box = page.get_by_label("Message", exact=True)
-    box.fill("x" * 4001)
+    box(page).fill("x" * 4001)
     expect(page.get_by_text("1 too many")).to_be_visible()
     expect(page.get_by_role("button", name="Send")).to_be_disabled()
-    box.fill("x" * 3990)
+    box(page).fill("x" * 3990)
     expect(page.get_by_text("10 left")).to_be_visible()
     send(page, "a\x07b")
     expect(page.get_by_text("Not sent. It must not contain control characters.")).to_be_visible()
     page.get_by_role("button", name="Edit").click()
-    expect(box).to_have_value("a\x07b")
+    expect(box(page)).to_have_value("a\x07b")
     expect(page.get_by_text("Not sent.")).to_be_hidden()
     visit.forgive(NETWORK)
 
@@ -199,12 +120,12 @@ def test_the_end_of_a_conversation_is_told_and_the_draft_comes_along(server: str
     page = visit.page(server)
     send(page, "Hi")
     chat = conversation(page, store)
-    page.get_by_label("Message", exact=True).fill("And now")
+    box(page).fill("And now")
     expect(page.get_by_text("Waiting", exact=True)).to_be_visible()
     chat.delete()
     expect(page.get_by_role("alert")).to_contain_text("This conversation has ended")
     page.get_by_role("button", name="Start a new chat").click()
-    expect(page.get_by_label("Message", exact=True)).to_have_value("And now")
+    expect(box(page)).to_have_value("And now")
     page.keyboard.press("Enter")
     page.wait_for_url(lambda url: "/c/" in url and chat.id not in url)
     expect(messages(page, "You")).to_have_count(1)
@@ -241,3 +162,103 @@ def test_the_documentation_shows_the_routes_without_breaking_its_policy(
     page = visit.page(f"{server}/docs")
     expect(page.get_by_text("/api/conversations/{conversation_id}/messages", exact=True).first).to_be_visible()
     assert all(request.url.startswith((server, "data:")) for request in requests)
+
+
+def test_a_message_in_one_tab_is_answered_in_both(server: str, store: Store, visit: Visit) -> None:
+    one = visit.page(server)
+    send(one, "Hi")
+    chat = conversation(one, store)
+    two = visit.page(one.url)
+    expect(messages(two, "You")).to_contain_text("Hi")
+    turn = begin(store, chat)
+    turn.emit("Hello ")
+    send(two, "Are you there?")
+    expect(one.get_by_text("Waiting, number 2 in line")).to_be_visible()
+    turn.finish("completed", "you two")
+    for page in (one, two):
+        expect(page.locator(".markdown")).to_have_text("Hello you two")
+    expect(two.get_by_role("link", name="Hi")).to_be_visible()
+
+
+def test_eight_tabs_share_one_stream(
+    start_web: Callable[..., tuple[str, Process]], store: Store, start_visit: Callable[[], Visit]
+) -> None:
+    server, process = start_web(GUNICORN_CMD_ARGS="--access-logfile -")
+    visit = start_visit()
+    pages = [visit.page(server)]
+    send(pages[0], "Hi")
+    chat = conversation(pages[0], store)
+    turn = begin(store, chat)
+    pages += [visit.page(pages[0].url) for _ in range(7)]
+    turn.emit("Hello all")
+    for page in pages:
+        expect(messages(page, "Parley")).to_have_text("Hello all")
+    turn.finish("completed")
+    for page in pages:
+        page.close()
+    process.end()
+    assert process.log.read_text().count("/events") == 1
+
+
+def test_without_a_shared_worker_a_tab_has_a_stream_of_its_own(server: str, store: Store, visit: Visit) -> None:
+    visit.context.add_init_script("delete window.SharedWorker")
+    page = visit.page(server)
+    send(page, "Hi")
+    begin(store, conversation(page, store)).finish("completed", "Hello")
+    expect(page.locator(".markdown")).to_have_text("Hello")
+
+
+def test_a_draft_and_a_message_that_could_not_be_sent_survive_a_reload(server: str, store: Store, visit: Visit) -> None:
+    page = visit.page(server)
+    send(page, "Hi")
+    chat = conversation(page, store)
+    begin(store, chat).finish("completed", "Hello")
+    visit.context.route("**/messages", lambda route: route.abort())
+    send(page, "Are you there?")
+    box(page).fill("Half a")
+    expect(page.get_by_text("Sending …")).to_be_visible()
+    visit.context.unroute("**/messages")
+    page.reload()
+    expect(box(page)).to_have_value("Half a")
+    begin(store, chat).finish("completed", "I am")
+    expect(page.locator(".markdown")).to_have_text(["Hello", "I am"])
+    expect(messages(page, "You")).to_have_count(2)
+    visit.forgive(NETWORK)
+
+
+def test_the_page_stays_where_one_reads_and_follows_again_on_demand(server: str, store: Store, visit: Visit) -> None:
+    page = visit.page(server)
+    send(page, "Tell me a lot")
+    turn = begin(store, conversation(page, store))
+    turn.emit("A line.\n\n" * 60)
+    last = page.locator(".markdown p").last
+    expect(last).to_be_in_viewport()
+    page.get_by_role("region", name="Conversation").hover()
+    page.mouse.wheel(0, -900)
+    jump = page.get_by_role("button", name="Jump to latest")
+    expect(jump).to_be_visible()
+    turn.emit("More.\n\n" * 20)
+    expect(page.get_by_text("More.")).to_have_count(20)
+    expect(last).not_to_be_in_viewport()
+    jump.click()
+    expect(last).to_be_in_viewport()
+    turn.emit("And more.\n\n" * 20)
+    expect(page.get_by_text("And more.")).to_have_count(20)
+    expect(last).to_be_in_viewport()
+    turn.finish("completed")
+
+
+def test_older_messages_are_fetched_on_demand(server: str, store: Store, visit: Visit) -> None:
+    page = visit.page(server)
+    send(page, "Message 0.")
+    chat = conversation(page, store)
+    begin(store, chat).finish("completed", "Reply 0.")
+    for number in range(1, 40):
+        chat.accept(f"Message {number}.", None)
+        begin(store, chat).finish("completed", f"Reply {number}.")
+    page.reload()
+    expect(page.get_by_text("Reply 39.")).to_be_in_viewport()
+    expect(messages(page, "You")).to_have_count(25)
+    page.get_by_role("button", name="Show earlier messages").click()
+    expect(messages(page, "You")).to_have_count(40)
+    expect(page.get_by_role("button", name="Show earlier messages")).to_be_hidden()

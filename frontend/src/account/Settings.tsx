@@ -1,6 +1,5 @@
 import { ChevronDown } from "lucide-react";
 import { useState, type ReactNode } from "react";
-import { api } from "../api";
 import { Button } from "../shell/Button";
 import { Dialog } from "../shell/Dialog";
 import { t } from "../texts";
@@ -19,7 +18,7 @@ export function Settings({ session, name, onDone, onClose }: Props) {
   const everywhere = useAct();
   return (
     <Dialog title={t.settings} onClose={onClose}>
-      <Section title={t.changePassword} text={t.changePasswordText}><ChangePassword name={name} onDone={onDone} onClose={onClose} /></Section>
+      <Section title={t.changePassword} text={t.changePasswordText}><ChangePassword session={session} name={name} onDone={onDone} onClose={onClose} /></Section>
       <Section title={t.signOutAll} text={t.signOutAllText}>
         <Trouble problem={everywhere[0]} />
         <Button disabled={everywhere[1]} onClick={() => everywhere[2](() => session.leave("everywhere").then(onClose))}>{t.signOutAll}</Button>
@@ -42,12 +41,12 @@ function Section({ title, text, children }: { title: string; text: string; child
   );
 }
 
-function ChangePassword({ name, onDone, onClose }: { name: string; onDone: (note: string) => void; onClose: () => void }) {
+function ChangePassword({ session, name, onDone, onClose }: Props) {
   const [old, setOld] = useState("");
   const [next, setNext] = useState("");
   const [problem, busy, act] = useAct();
   const submit = () => act(async () => {
-    await api("POST", "/me/password", { password: old, new_password: next });
+    await session.changePassword(old, next);
     onDone(t.passwordChanged);
     onClose();
   });

@@ -12,6 +12,7 @@ export interface Session {
   signedOut: () => Promise<boolean>;
   /** Sign in or up; the conversations that this browser knows as a guest's come along. */
   enter: (how: "login" | "accounts", name: string, password: string) => Promise<void>;
+  changePassword: (password: string, next: string) => Promise<void>;
   /** Sign out here, or end all of the account's sessions, or the account itself. Rejects with a Problem. */
   leave: (how: "here" | "everywhere" | "for good", password?: string) => Promise<void>;
   /** Go on as a guest after the session's end. */
@@ -24,7 +25,7 @@ export function useSession(): Session {
   const [who, setWho] = useState<Who>(() => (load<string>("account", "") ? { is: "unknown" } : { is: "guest" }));
   const channel = useRef<BroadcastChannel | null>(null);
   const now = useRef(who);
-  const entering = useRef(false);
+  const changing = useRef(false);
   useEffect(() => {
     now.current = who;
   }, [who]);
@@ -47,7 +48,7 @@ export function useSession(): Session {
     if (now.current.is === "unknown") void ask();
     onSignedOut.call = () => {
       const { current } = now;
-      if (current.is === "account") setWho({ is: "ended", name: current.name });
+      if (current.is === "account" && !changing.current) setWho({ is: "ended", name: current.name });
     };
     channel.current = new BroadcastChannel("parley.session");
     channel.current.onmessage = () => void ask();
@@ -56,8 +57,8 @@ export function useSession(): Session {
 
   const signedOut = useCallback(async () => {
     const { current } = now;
-    // What a guest loses in this moment comes back as the account's.
-    if (entering.current) return true;
+    // Streams end while the session changes, and are opened anew after it.
+    if (changing.current) return true;
     if (current.is !== "account") return current.is === "ended";
     try {
       await api("GET", "/me");
@@ -76,6 +77,14 @@ export function useSession(): Session {
   }, []);
 
   return useMemo(() => {
+    const change = async (work: () => Promise<string>) => {
+      changing.current = true;
+      try {
+        tell(await work());
+      } finally {
+        changing.current = false;
+      }
+    };
     const forget = () => {
       forgetDrafts();
       tell("");
@@ -84,22 +93,23 @@ export function useSession(): Session {
       who,
       signedOut,
       forget,
-      enter: async (how, name, password) => {
-        entering.current = true;
-        try {
-          const keep = load<Listed[]>("guest", []).map(({ id }) => id);
-          tell((await api<Account>("POST", `/${how}`, { name, password, keep })).name);
-          save("guest", null);
-        } finally {
-          entering.current = false;
-        }
-      },
-      leave: async (how, password) => {
+      enter: (how, name, password) => change(async () => {
+        const keep = load<Listed[]>("guest", []).map(({ id }) => id);
+        const account = await api<Account>("POST", `/${how}`, { name, password, keep });
+        save("guest", null);
+        return account.name;
+      }),
+      changePassword: (password, new_password) => change(async () => {
+        await api("POST", "/me/password", { password, new_password });
+        return "name" in who ? who.name : "";
+      }),
+      leave: (how, password) => change(async () => {
         if (how === "here") await api("POST", "/logout", {});
         else if (how === "everywhere") await api("DELETE", "/me/sessions");
         else await api("DELETE", "/me", { password });
-        forget();
-      },
+        forgetDrafts();
+        return "";
+      }),
     };
   }, [who, signedOut, tell]);
 }

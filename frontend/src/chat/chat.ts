@@ -1,5 +1,5 @@
 import { flushSync } from "react-dom";
-import { api, asProblem, newId, onSignedOut } from "../api";
+import { api, asProblem, newId } from "../api";
 import { load, save, session } from "../storage";
 import type { Accepted, ChatEvent, Message, Snapshot } from "../types";
 import type { Link } from "./hub";
@@ -175,8 +175,9 @@ export class Chat {
 
   private async hearLink(link: Link): Promise<void> {
     this.set({ link });
-    if (link === "login") onSignedOut.call();
-    if (link === "missing" && !(await this.around.signedOut())) this.step({ type: "gone", data: {} });
+    if ((link !== "login" && link !== "missing") || (await this.around.signedOut())) return;
+    if (link === "missing") this.step({ type: "gone", data: {} });
+    else resync();
   }
 
   private step(step: Step): void {

@@ -61,7 +61,8 @@ export function Menu({ label, items, trigger, className = "", kind = "icon" }: P
             key={name} kind="row" role="menuitem" tabIndex={-1} className={danger ? "text-danger" : ""}
             onClick={() => {
               menu.current?.hidePopover();
-              act();
+              // Later, as the rest of this Enter would go to what is focused then.
+              setTimeout(act);
             }}
           >
             <Icon size={16} aria-hidden />

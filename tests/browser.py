@@ -1,0 +1,95 @@
+"""A browser for tests, and how a person finds their way around the client in it."""
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_playwright
+from services import wait_for
+
+from chat.conversation import Conversation
+from chat.store import Store
+from chat.turns import Turn
+
+CHROMIUM = shutil.which("chromium")
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    " --disable-component-update --disable-sync"
+).split()
+# What the browser itself writes into the console when a server is away, or answers with an error.
+NETWORK = "net::ERR_|Failed to load resource"
+
+NEEDED = [pytest.mark.browser, pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """A browser profile and its pages, and what they complained of."""
+
+    def __init__(self, context: BrowserContext) -> None:
+        self.context = context
+        self.complaints: list[str] = []
+        context.set_default_timeout(10_000)
+        context.on("weberror", lambda error: self.complaints.append(str(error.error)))
+        context.on("console", lambda message: self.complaints.append(message.text) if message.type == "error" else None)
+
+    def page(self, address: str) -> Page:
+        page = self.context.new_page()
+        page.goto(address)
+        return page
+
+    def forgive(self, pattern: str) -> None:
+        """Complaints that belong to the test."""
+        self.complaints = [text for text in self.complaints if not re.search(pattern, text)]
+
+
+@pytest.fixture
+def start_visit(browser: Browser) -> Iterator[Callable[..., Visit]]:
+    visits: list[Visit] = []
+
+    def start(**settings: Any) -> Visit:
+        visits.append(Visit(browser.new_context(locale="en-GB", **settings)))
+        return visits[-1]
+
+    yield start
+    for visit in visits:
+        visit.context.close()
+        assert visit.complaints == []
+
+
+@pytest.fixture
+def visit(start_visit: Callable[..., Visit]) -> Visit:
+    return start_visit()
+
+
+def box(page: Page) -> Locator:
+    """Where messages are written."""
+    return page.get_by_label("Message", exact=True)
+
+
+def send(page: Page, text: str) -> None:
+    box(page).fill(text)
+    page.keyboard.press("Enter")
+
+
+def conversation(page: Page, store: Store) -> Conversation:
+    page.wait_for_url("**/c/*")
+    return Conversation(store, page.url.rsplit("/", 1)[1])
+
+
+def begin(store: Store, chat: Conversation) -> Turn:
+    return wait_for(lambda: Turn.begin(store, chat.id))
+
+
+def messages(page: Page, who: str) -> Locator:
+    """The articles of "You" or "Parley"."""
+    return page.get_by_role("article", name=who, exact=True)

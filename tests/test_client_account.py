@@ -1,0 +1,199 @@
+"""Accounts and past conversations in the browser client."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import requests
+from browser import NEEDED, NETWORK, Visit, begin, box, conversation, messages, send
+from playwright.sync_api import Page, expect
+
+from chat.store import Store
+
+pytestmark = NEEDED
+PASSWORD = "correct horse"
+
+
+@pytest.fixture
+def ada(server: str, store: Store) -> str:
+    """An account."""
+    requests.post(f"{server}/api/accounts", json={"name": "Ada", "password": PASSWORD}, timeout=10).raise_for_status()
+    return "Ada"
+
+
+def sign_in(page: Page, name: str, password: str = PASSWORD) -> None:
+    page.get_by_role("button", name="Guest").click()
+    page.get_by_role("menuitem", name="Sign in").click()
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("Password").fill(password)
+    page.keyboard.press("Enter")
+
+
+def end_all_sessions(server: str, name: str) -> None:
+    with requests.Session() as session:
+        session.post(f"{server}/api/login", json={"name": name, "password": PASSWORD}, timeout=10).raise_for_status()
+        session.delete(f"{server}/api/me/sessions", timeout=10).raise_for_status()
+
+
+def talk(page: Page, store: Store, text: str, reply: str = "Fine.") -> None:
+    page.get_by_role("button", name="New chat").click()
+    send(page, text)
+    begin(store, conversation(page, store)).finish("completed", reply)
+    expect(page.locator(".markdown")).to_have_text(reply)
+
+
+def test_a_guest_who_signs_up_keeps_the_conversations(server: str, store: Store, visit: Visit) -> None:
+    page = visit.page(server)
+    talk(page, store, "The first one")
+    talk(page, store, "The second one")
+    page.get_by_role("button", name="Guest").click()
+    page.get_by_role("menuitem", name="Sign up").click()
+    page.get_by_label("Name").fill("Ada")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign up").click()
+    expect(page.get_by_role("button", name="Ada")).to_be_visible()
+    send(page, "And as an account?")
+    begin(store, conversation(page, store)).finish("completed", "Still here.")
+    expect(page.locator(".markdown")).to_have_text(["Fine.", "Still here."])
+    expect(page.get_by_role("link")).to_have_text(["The second one", "The first one"])
+    page.reload()
+    page.get_by_role("link", name="The first one").click()
+    expect(messages(page, "You")).to_contain_text("The first one")
+
+
+def test_a_wrong_password_is_told_and_signing_out_leaves_nothing_behind(
+    server: str, ada: str, store: Store, visit: Visit
+) -> None:
+    page = visit.page(server)
+    sign_in(page, ada, "not the horse")
+    expect(page.get_by_role("alert")).to_have_text("Name or password is wrong.")
+    visit.forgive(NETWORK)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    talk(page, store, "A secret")
+    box(page).fill("Half a secret")
+    page.get_by_role("button", name=ada).click()
+    page.get_by_role("menuitem", name="Sign out").click()
+    expect(page.get_by_role("button", name="Guest")).to_be_visible()
+    expect(page.get_by_role("link")).to_have_count(0)
+    expect(box(page)).to_have_value("")
+    assert "secret" not in str(page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}])"))
+    page.go_back()
+    expect(page.get_by_role("alert")).to_be_visible()
+    expect(page.get_by_text("A secret")).to_be_hidden()
+    visit.forgive(NETWORK)
+
+
+def test_a_session_that_ends_in_mid_typing_loses_nothing(server: str, ada: str, store: Store, visit: Visit) -> None:
+    page = visit.page(server)
+    sign_in(page, ada)
+    talk(page, store, "Hi")
+    other = visit.page(page.url)
+    expect(messages(other, "Parley")).to_contain_text("Fine.")
+    box(page).fill("I was just saying")
+    end_all_sessions(server, ada)
+    for tab in (page, other):
+        expect(tab.get_by_role("dialog", name="Please sign in again")).to_be_visible()
+        expect(tab.get_by_text("Signed out")).to_be_visible()
+    page.get_by_label("Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    for tab in (page, other):
+        expect(tab.get_by_role("dialog")).to_be_hidden()
+        expect(tab.get_by_text("Connected")).to_be_visible()
+    expect(box(page)).to_have_value("I was just saying")
+    box(page).press("Enter")
+    begin(store, conversation(page, store)).finish("completed", "Go on.")
+    for tab in (page, other):
+        expect(tab.locator(".markdown")).to_have_text(["Fine.", "Go on."])
+    visit.forgive(NETWORK)
+
+
+def test_what_is_sent_after_the_sessions_end_goes_out_after_the_next_login(
+    server: str, ada: str, store: Store, visit: Visit
+) -> None:
+    page = visit.page(server)
+    sign_in(page, ada)
+    talk(page, store, "Hi")
+    end_all_sessions(server, ada)
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    send(page, "Can you hear me?")
+    expect(page.get_by_text("Sending …")).to_be_visible()
+    page.get_by_role("button", name=ada).click()
+    page.get_by_role("menuitem", name="Sign in").click()
+    page.get_by_label("Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    begin(store, conversation(page, store)).finish("completed", "Now I do.")
+    expect(page.locator(".markdown")).to_have_text(["Fine.", "Now I do."])
+    visit.forgive(NETWORK)
+
+
+@pytest.mark.parametrize("account", [False, True], ids=["guest", "account"])
+def test_conversations_are_found_renamed_exported_and_deleted(
+    server: str, ada: str, store: Store, visit: Visit, tmp_path: Path, account: bool
+) -> None:
+    page = visit.page(server)
+    if account:
+        sign_in(page, ada)
+        expect(page.get_by_role("button", name=ada)).to_be_visible()
+    talk(page, store, "Tell me of apples")
+    talk(page, store, "Tell me of pears")
+    page.get_by_role("button", name="Actions for Tell me of apples").click()
+    page.get_by_role("menuitem", name="Rename").click()
+    page.get_by_label("Title").fill("Fruit")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("link", name="Fruit")).to_be_visible()
+    page.get_by_label("Search").fill("fruit")
+    expect(page.get_by_role("link")).to_have_count(1)
+    page.get_by_label("Search").fill("plums")
+    expect(page.get_by_text("Nothing found.")).to_be_visible()
+    page.get_by_label("Search").fill("")
+    page.get_by_role("button", name="Actions for Fruit").click()
+    with page.expect_download() as download:
+        page.get_by_role("menuitem", name="Export as Markdown").click()
+    download.value.save_as(tmp_path / "fruit.md")
+    assert "Tell me of apples" in (tmp_path / "fruit.md").read_text()
+    # The one that is open goes, comes back, and goes for good.
+    for back in (True, False):
+        page.get_by_role("button", name="Actions for Tell me of pears").click()
+        page.get_by_role("menuitem", name="Delete").click()
+        expect(page.get_by_role("link")).to_have_text(["Fruit"])
+        if back:
+            page.get_by_role("button", name="Undo").click()
+            expect(messages(page, "You")).to_contain_text("Tell me of pears")
+    # Leaving the page does not wait for the six seconds.
+    page.reload()
+    expect(page.get_by_role("link", name="Fruit")).to_be_visible()
+    expect(page.get_by_role("link")).to_have_text(["Fruit"])
+
+
+def test_the_owner_changes_the_password_and_deletes_the_account(
+    server: str, ada: str, store: Store, visit: Visit
+) -> None:
+    page = visit.page(server)
+    sign_in(page, ada)
+    talk(page, store, "Hi")
+    page.get_by_role("button", name=ada).click()
+    page.get_by_role("menuitem", name="Account settings").click()
+    page.get_by_text("Change password").first.click()
+    page.get_by_role("textbox", name="Password", exact=True).fill(PASSWORD)
+    page.get_by_label("New password").fill("staple battery")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("The password is changed.")).to_be_visible()
+    page.get_by_role("button", name=ada).click()
+    page.get_by_role("menuitem", name="Account settings").click()
+    page.get_by_text("Delete account").first.click()
+    page.get_by_role("textbox", name="Password", exact=True).fill("staple battery")
+    page.get_by_role("dialog").get_by_role("button", name="Delete account").click()
+    expect(page.get_by_role("button", name="Guest")).to_be_visible()
+    answer = requests.post(f"{server}/api/login", json={"name": ada, "password": "staple battery"}, timeout=10)
+    assert answer.status_code == 401
+
+
+def test_where_registration_is_closed_nobody_is_asked_to_sign_up(
+    start_web: Callable[..., tuple[str, object]], store: Store, visit: Visit
+) -> None:
+    page = visit.page(start_web(REGISTRATION="closed")[0])
+    page.get_by_role("button", name="Guest").click()
+    expect(page.get_by_role("menuitem", name="Sign in")).to_be_visible()
+    expect(page.get_by_role("menuitem", name="Sign up")).to_have_count(0)
