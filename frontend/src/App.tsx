@@ -70,12 +70,16 @@ export function App() {
     if (undoTo) goTo(undoTo);
   };
   const signOut = () => void session.leave("here").catch((error: unknown) => tell(asProblem(error).message));
+  const want = (dialog: Wanted) => {
+    setDrawer(false);
+    setWanted(dialog);
+  };
   const canSignUp = config.registration === "open";
 
   const sidebar = (
     <Sidebar conversations={conversations} current={chat.id} isGuest={who.is === "guest"} onOpen={goTo} onRemove={remove}
       inDrawer={!wide} onHide={() => (wide ? setSide(false) : setDrawer(false))}
-      account={<AccountMenu who={who} open={canSignUp} onWant={setWanted} onSignOut={signOut} />} />
+      account={<AccountMenu who={who} open={canSignUp} onWant={want} onSignOut={signOut} />} />
   );
   const dialog = who.is === "ended" && put !== who ? "again" : wanted;
   const closeDialog = () => {
@@ -95,16 +99,17 @@ export function App() {
           )}
           <h1 className="min-w-0 flex-1 truncate px-2 text-[0.9375rem] font-medium">{title ?? t.newChat}</h1>
           <ConnectionState connection={connection} />
+          {who.is === "guest" && <Button className="mx-1 h-9!" onClick={() => want("login")}>{t.signIn}</Button>}
         </header>
         {config.demo && <DemoBanner />}
-        {isEmpty && thread.state === "live" ? <Hello /> : <ThreadView key={chat.key} chat={chat} state={state} onEdit={(text) => composer.current?.offer(text)} />}
+        {isEmpty && thread.state !== "loading" ? thread.state === "live" && <Hello /> : <ThreadView key={chat.key} chat={chat} state={state} onEdit={(text) => composer.current?.offer(text)} />}
         {thread.state === "gone" ? (
           <Gone text={who.is === "guest" ? t.gone : t.goneAccount} onGoOn={startAnew} />
         ) : (
           <Composer key={`composer-${chat.key}`} ref={composer} name={chat.id ?? "new"} max={config.limits.message_max_chars}
             running={thread.turn !== null} stopping={state.stopping} onSend={(text) => chat.send(text)} onStop={() => void chat.stop()} />
         )}
-        {isEmpty && thread.state === "live" && <Examples onPick={(text) => chat.send(text)} />}
+        {isEmpty && thread.state === "live" && <Examples texts={config.demo ? t.demoExamples : t.examples} onPick={(text) => chat.send(text)} />}
         {conversations.removing ? (
           <Toast text={t.removed} action={{ label: t.undo, act: undo }} />
         ) : (
@@ -121,7 +126,7 @@ export function App() {
 
 function Gone({ text, onGoOn }: { text: string; onGoOn: () => void }) {
   return (
-    <div role="alert" className="mx-auto mb-6 flex max-w-3xl flex-col items-center gap-3 px-6 text-center text-sm text-faint">
+    <div role="alert" className="m-auto flex max-w-3xl flex-col items-center gap-3 px-6 text-center text-sm text-faint">
       <p>{text}</p>
       <Button kind="primary" onClick={onGoOn}>{t.goOn}</Button>
     </div>

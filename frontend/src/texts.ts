@@ -1,6 +1,9 @@
 import type { Failure } from "./types";
 
-const seconds = (ms: number) => (ms / 1000).toLocaleString(language, { maximumFractionDigits: ms < 10_000 ? 1 : 0 });
+const seconds = (ms: number) => (ms / 1000).toLocaleString(language, { maximumFractionDigits: ms < 1000 ? 2 : 1 });
+
+// What the tiny demo model knows something of, and only in English.
+const demoExamples = ["Who are you?", "What is the capital of France?", "Explain what a queue is", "My name is Ada. What is 7 + 8?"];
 
 const en = {
   you: "You", bot: "Parley", message: "Message", placeholder: "Ask anything",
@@ -27,7 +30,8 @@ const en = {
   tooLong: (count: number) => `${count} too many`,
 
   newChat: "New chat", hello: "What is on your mind?", tagline: "Ask something, or begin with one of these.",
-  examples: ["Who are you?", "What is the capital of France?", "Explain what a queue is", "My name is Ada. What is 7 + 8?"],
+  examples: ["Explain how a queue works", "Write a haiku about rain", "Plan a weekend in Lisbon", "Sort a list in Python"],
+  demoExamples,
   demo: "A tiny demo model is answering.", demoHint: "Set MODEL_URL to connect a real one.",
   gone: "This conversation has ended. It was deleted, or it expired after an hour without use.",
   goneAccount: "This conversation does not exist, or it was deleted.",
@@ -87,7 +91,8 @@ const fr: typeof en = {
   tooLong: (count) => `${count} de trop`,
 
   newChat: "Nouvelle discussion", hello: "De quoi voulez-vous parler ?", tagline: "Posez une question, ou commencez par l’une de celles-ci.",
-  examples: ["Who are you?", "What is the capital of France?", "Explain what a queue is", "My name is Ada. What is 7 + 8?"],
+  examples: ["Comment marche une file d’attente ?", "Un haïku sur la pluie", "Un week-end à Lisbonne", "Trier une liste en Python"],
+  demoExamples,
   demo: "Un tout petit modèle de démonstration répond.", demoHint: "MODEL_URL en relie un vrai.",
   gone: "Cette conversation est terminée. Elle a été supprimée, ou a expiré après une heure sans usage.",
   goneAccount: "Cette conversation n’existe pas, ou a été supprimée.",

@@ -77,7 +77,7 @@ export function Composer({ name, max, running, stopping, onSend, onStop, ref }: 
 
   return (
     <form
-      className="mx-auto w-full max-w-3xl px-3 pb-3 md:px-6"
+      className="mx-auto w-full max-w-3xl px-3 pb-[max(0.75rem,env(safe-area-inset-bottom))] md:px-6"
       onSubmit={(event) => {
         event.preventDefault();
         send();

@@ -57,7 +57,7 @@ function Ending({ message, onRetry }: { message: Message; onRetry: (() => void) 
           {onRetry && <Button className="h-8! bg-raised px-3.5! text-ink" onClick={onRetry}>{t.retry}</Button>}
         </div>
       )}
-      <div className={`actions mt-1 -ml-2 flex items-center ${onRetry ? "shown" : ""}`}>
+      <div className={`actions mt-1 -ml-2 flex items-center ${onRetry || timed ? "shown" : ""}`}>
         {text && <CopyButton text={text} label={t.copyReply} />}
         {onRetry && status === "completed" && (
           <Button kind="icon" label={t.regenerate} onClick={onRetry}>

@@ -18,12 +18,12 @@ export function Hello() {
   );
 }
 
-export function Examples({ onPick }: { onPick: (text: string) => void }) {
+export function Examples({ texts, onPick }: { texts: string[]; onPick: (text: string) => void }) {
   return (
     <ul className="mx-auto flex w-full max-w-3xl flex-[1.3] flex-wrap content-start justify-center gap-2 px-4 pt-2">
-      {t.examples.map((text) => (
+      {texts.map((text) => (
         <li key={text}>
-          <Button lang="en" className="h-auto! min-h-9 px-4! py-1.5 text-left font-normal!" onClick={() => onPick(text)}>{text}</Button>
+          <Button className="h-auto! min-h-9 px-4! py-1.5 text-left font-normal!" onClick={() => onPick(text)}>{text}</Button>
         </li>
       ))}
     </ul>
@@ -52,7 +52,7 @@ export function ConnectionState({ connection }: { connection: Connection }) {
   return (
     <p role="status" key={named} className={`${named === "connecting" || named === "broken" ? "late" : ""} flex shrink-0 items-center gap-2 px-2 text-xs text-faint`}>
       <span aria-hidden className={`size-2 rounded-full ${color}`} />
-      {t.link[named]}
+      <span className={named === "open" ? "max-md:sr-only" : ""}>{t.link[named]}</span>
     </p>
   );
 }
