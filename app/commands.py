@@ -1,5 +1,9 @@
 """`flask --app wsgi accounts …`: accounts as the people who run the server manage them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import click
 from flask import Blueprint
 from marshmallow import ValidationError
@@ -18,19 +22,18 @@ blueprint.cli.help = "Make, list and delete accounts, and set their passwords."
 @click.password_option()
 def add(name: str, password: str) -> None:
     """Make an account, also where registration is closed."""
-    _checked(name, password)
-    try:
+    with _told(name):
+        schemas.Credentials().load({"name": name, "password": password})
         parts().accounts.create(name, password)
-    except ChatError as error:
-        raise click.ClickException(error.detail) from None
 
 
 @blueprint.cli.command("list")
 def list_all() -> None:
     """Print each account's name and when it was made."""
-    accounts = (parts().accounts.find(name) for name in sorted(parts().accounts.names()))
-    for account in filter(None, accounts):
-        click.echo(f"{account.name}\t{account.created_at}")
+    with _told():
+        accounts = (parts().accounts.find(name) for name in parts().accounts.names())
+        for account in filter(None, accounts):
+            click.echo(f"{account.name}\t{account.created_at}")
 
 
 @blueprint.cli.command("reset-password")
@@ -38,11 +41,9 @@ def list_all() -> None:
 @click.password_option()
 def reset_password(name: str, password: str) -> None:
     """Set an account's password and end all its sessions."""
-    _checked(name, password)
-    try:
+    with _told(name):
+        schemas.Credentials().load({"name": name, "password": password})
         parts().accounts.set_password(name, password)
-    except LoginFailed:
-        raise click.ClickException(f"There is no account named {name}.") from None
 
 
 @blueprint.cli.command("delete")
@@ -50,15 +51,19 @@ def reset_password(name: str, password: str) -> None:
 @click.confirmation_option(prompt="Delete the account with all its conversations?")
 def delete(name: str) -> None:
     """Delete an account with all that belongs to it."""
-    try:
+    with _told(name):
         delete_account(parts().store, name)
+
+
+@contextmanager
+def _told(name: str = "") -> Iterator[None]:
+    """Tell what went wrong in one line, and end with status 1."""
+    try:
+        yield
     except LoginFailed:
         raise click.ClickException(f"There is no account named {name}.") from None
-
-
-def _checked(name: str, password: str) -> None:
-    try:
-        schemas.Credentials().load({"name": name, "password": password})
+    except ChatError as error:
+        raise click.ClickException(error.detail) from None
     except ValidationError as error:
-        told = error.messages if isinstance(error.messages, dict) else {"": error.messages}
+        told: Any = error.messages
         raise click.ClickException(" ".join(f"{field}: {' '.join(what)}" for field, what in told.items())) from None

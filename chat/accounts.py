@@ -3,7 +3,7 @@
 import hashlib
 import time
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ import orjson
 from chat import keys, passwords
 from chat.errors import LoginFailed, NameTaken, RateLimited
 from chat.events import dumps, iso
-from chat.store import Store
+from chat.store import Store, guarded
 
 # Attempts in ATTEMPTS_S: at one name from one address, at one name, from one address; and accounts made from one.
 ATTEMPTS_S = 300
@@ -47,10 +47,10 @@ class Accounts:
         found = self._store.execute("JSON.GET", keys.account(plain(name)).document)
         return Account(plain(name), **orjson.loads(found)) if found else None
 
-    def names(self) -> Iterator[str]:
+    def names(self) -> list[str]:
         """The plain names of all accounts, by a scan of the whole store."""
-        for key in self._store.client.scan_iter("user:{*}", count=1000, _type="ReJSON-RL"):
-            yield key.removeprefix("user:{").removesuffix("}")
+        scan = self._store.client.scan_iter("user:{*}", count=1000, _type="ReJSON-RL")
+        return sorted({key.removeprefix("user:{").removesuffix("}") for key in guarded(lambda: list(scan))})
 
     def create(self, name: str, password: str, address: str = "") -> Account:
         """Make an account. Raises NameTaken, RateLimited."""

@@ -47,6 +47,15 @@ def test_a_password_is_set_anew_and_all_sessions_end(flask: Flask, store: Store)
     assert after.generation > before.generation
 
 
+def test_a_store_that_is_away_is_told_in_one_line(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", f"{redis_url}.nobody")
+    command = python("-m", "flask", "--app", "wsgi", "accounts", "list")
+    environ = os.environ | {"SECRET_KEY": "for tests"}
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.endswith("Error: The store does not answer; try again in a moment.\n")
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
