@@ -8,6 +8,7 @@ from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException
 
 from app.api import find
+from app.logins import check
 from app.parts import parts
 from app.problems import retry_after, status_of
 from app.schemas import NAME_MAX_CHARS, check_text
@@ -86,6 +87,7 @@ def _hear(ws: WebSocket, conversation: Conversation, text: str | bytes) -> None:
     try:
         if isinstance(text, bytes):
             raise ValidationError("It must be text.")
+        check(conversation)
         conversation.accept(check_text(text, parts().config.message_max_chars))
     except ValidationError as error:
         _apologise(ws, f"Sorry, I cannot take that message. {error.messages[0]}")

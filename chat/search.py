@@ -79,6 +79,7 @@ class Indexed:
         # The bare word too, as only so many words that begin with it are looked at.
         asked = " ".join(f"({word}|{word}*)" for word in words)
         query = f"@owner:{{{owner}}} @at:[-inf {below}] {asked}"
+        # Where there is no index, nobody needs the copies.
         self.store.execute("FT.SEARCH", _INDEX, query, "LIMIT", 0, 0, "DIALECT", 2)
         self._refresh()
         command = ("SORTBY", "at", "DESC", "LIMIT", 0, most, "RETURN", 1, "at", "DIALECT", 2)

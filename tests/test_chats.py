@@ -126,6 +126,14 @@ def test_a_deleted_conversation_is_found_no_more(ada: Chats) -> None:
     assert not [key for key in ada.store.client.keys("*") if chat in key]
 
 
+def test_an_account_that_is_deleted_leaves_nothing(ada: Chats) -> None:
+    chat = Conversation(ada.store, said(ada, "Hello"), "ada")
+    assert found(ada, "hello") == [chat.id]
+    chat.accept("And more")
+    delete_account(ada.store, "ada")
+    assert ada.store.client.keys("*") == []
+
+
 def test_a_match_is_shown_in_its_surroundings(ada: Chats) -> None:
     said(ada, f"{'before ' * 50}the needle  in\nthe hay{' after' * 50}")
     (entry,), following = ada.page("needle")
