@@ -5,7 +5,8 @@ import tailwindcss from "@tailwindcss/vite";
 import react from "@vitejs/plugin-react";
 import { defineConfig, type Plugin } from "vite";
 
-const FLASK = process.env["PARLEY_URL"] ?? "http://127.0.0.1:8000";
+// Where `make dev` has the web process listen.
+const FLASK = `http://127.0.0.1:${process.env["PORT"] ?? 8000}`;
 
 /** Lays a .gz beside each asset, as neither gunicorn nor Heroku's router compresses. */
 function compressed(): Plugin {

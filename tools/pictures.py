@@ -1,4 +1,4 @@
-"""Takes the README's picture: the real page in Chromium, in a conversation with the tiny GPT-J."""
+"""Takes the README's pictures: the real client in Chromium, in conversations with the tiny GPT-J."""
 
 import os
 import re
@@ -12,25 +12,32 @@ from tempfile import TemporaryDirectory
 from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
-PICTURE = ROOT / "docs/pictures/chat.png"
+PICTURES = ROOT / "docs/pictures"
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
-TALK = ("Hi, I am Ada.", "What is my name?", "What is a queue?", "What is 7 plus 5?")
+TALKS = (
+    ("What is the capital of France?",),
+    ("What is a queue?",),
+    ("Hi, I am Ada.", "What is my name?", "What is 7 plus 5?"),
+)
+DESK = {"viewport": {"width": 1120, "height": 700}, "color_scheme": "light"}
+PHONE = {"viewport": {"width": 390, "height": 780}, "color_scheme": "dark", "has_touch": True, "is_mobile": True}
 
 
 def main() -> None:
-    PICTURE.parent.mkdir(parents=True, exist_ok=True)
+    PICTURES.mkdir(parents=True, exist_ok=True)
     with parley() as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport={"width": 760, "height": 640}, device_scale_factor=2, color_scheme="light")
-        page.goto(address)
-        converse(page)
-        page.screenshot(path=PICTURE)
+        for name, screen in (("chat", DESK), ("phone", PHONE)):
+            page = browser.new_context(locale="en-GB", device_scale_factor=1.5, **screen).new_page()
+            page.goto(address)
+            for talk in TALKS:
+                converse(page, talk)
+            take(page, PICTURES / f"{name}.png")
         browser.close()
-    print(f"{PICTURE.relative_to(ROOT)}: {PICTURE.stat().st_size // 1000} kB")
 
 
 @contextmanager
@@ -54,12 +61,22 @@ def ready(process: "subprocess.Popen[str]") -> str:
     sys.exit("Parley did not start.")
 
 
-def converse(page: Page) -> None:
-    """Say one thing after the other, each when the reply to the last one is whole."""
-    for count, text in enumerate(TALK):
+def converse(page: Page, talk: tuple[str, ...]) -> None:
+    """Say one thing after the other in a new chat, each when the reply to the last one is whole."""
+    page.goto(page.url.partition("/c/")[0])
+    for count, text in enumerate(talk):
         page.get_by_label("Message", exact=True).fill(text)
-        page.keyboard.press("Enter")
-        page.locator(".bot.completed").nth(count).wait_for()
+        page.get_by_role("button", name="Send").click()
+        page.get_by_role("article", name="Parley").nth(count).wait_for()
+        page.get_by_role("button", name="Answer again").wait_for()
+
+
+def take(page: Page, picture: Path) -> None:
+    # Rest the mouse, and let what fades in be there.
+    page.mouse.move(600, 5)
+    page.wait_for_timeout(500)
+    page.screenshot(path=picture)
+    print(f"{picture.relative_to(ROOT)}: {picture.stat().st_size // 1000} kB")
 
 
 if __name__ == "__main__":

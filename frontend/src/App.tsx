@@ -1,16 +1,14 @@
 import { Menu as MenuIcon, PanelLeftOpen } from "lucide-react";
-import { useCallback, useEffect, useRef, useState } from "react";
+import { useCallback, useEffect, useState } from "react";
 import { AccountMenu, type Wanted } from "./account/AccountMenu";
 import { Settings } from "./account/Settings";
 import { SignIn } from "./account/SignIn";
-import { useSession } from "./account/useSession";
+import { useSession, type Session } from "./account/useSession";
 import { api, asProblem } from "./api";
-import { Composer, type ComposerHandle } from "./chat/Composer";
-import { ThreadView } from "./chat/ThreadView";
-import { unheard, type Thread } from "./chat/thread";
+import { ChatView } from "./chat/ChatView";
 import { Button } from "./shell/Button";
-import { Drawer } from "./shell/Drawer";
-import { ConnectionState, DemoBanner, Examples, Hello, Toast, type Connection } from "./shell/Parts";
+import { Drawer } from "./shell/Dialog";
+import { ConnectionState, DemoBanner, Toast, type Connection } from "./shell/Parts";
 import { Sidebar } from "./shell/Sidebar";
 import { useChat } from "./shell/useChat";
 import { useConversations } from "./shell/useConversations";
@@ -21,7 +19,8 @@ import type { Config } from "./types";
 
 const NOTE_MS = 6000;
 const ASSUMED: Config = {
-  version: "", model: "", demo: false, limits: { message_max_chars: 4000, pending_max: 16, chat_ttl_s: 3600 }, registration: "closed",
+  version: "", model: "", demo: false, registration: "closed",
+  limits: { message_max_chars: 4000, pending_max: 16, chat_ttl_s: 3600 },
 };
 
 /** The whole page. */
@@ -32,33 +31,36 @@ export function App() {
   const { who } = session;
   const conversations = useConversations(who, config.limits.chat_ttl_s, tell);
   const { chat, state, open } = useChat(session, conversations, tell);
-  const { thread } = state;
   const [wanted, setWanted] = useState<Wanted | null>(null);
-  const [put, setPut] = useState<typeof who | null>(null);
   const [undoTo, setUndoTo] = useState<string | null>(null);
-  const composer = useRef<ComposerHandle>(null);
   const wide = useMedia("(min-width: 48rem)");
-  const [side, setSide] = useSide();
+  const [side, setSide] = useState(() => !load("side_hidden", false));
   const [drawer, setDrawer] = useState(false);
-  const connection = useConnection(chat.id, state.link, who.is === "ended");
-
-  const isEmpty = !thread.messages.length && !thread.turn && !thread.pending.length && !unheard(thread).length;
-  const title = conversations.list.find(({ id }) => id === chat.id)?.title ?? thread.title;
+  const connection = useConnection(chat.id ? state.link : "open", who.is === "ended");
+  const title = conversations.list.find(({ id }) => id === chat.id)?.title ?? state.thread.title;
   useEffect(() => {
     document.title = title ? `${title} · Parley` : "Parley";
   }, [title]);
   const { drop } = conversations;
   useEffect(() => {
-    if (thread.state === "gone" && thread.id) drop(thread.id);
-  }, [thread.state, thread.id, drop]);
+    if (state.thread.state === "gone" && chat.id) drop(chat.id);
+  }, [state.thread.state, chat, drop]);
 
+  const showSide = (shown: boolean) => {
+    if (!wide) {
+      setDrawer(shown);
+      return;
+    }
+    save("side_hidden", shown ? null : true);
+    setSide(shown);
+  };
   const goTo = (id: string | null) => {
     setDrawer(false);
     open(id);
   };
-  const startAnew = () => {
-    save("draft.new", load<string>(`draft.${chat.id ?? ""}`, ""));
-    goTo(null);
+  const want = (dialog: Wanted) => {
+    setDrawer(false);
+    setWanted(dialog);
   };
   const remove = (id: string) => {
     conversations.remove(id);
@@ -69,67 +71,70 @@ export function App() {
     conversations.undo();
     if (undoTo) goTo(undoTo);
   };
-  const signOut = () => void session.leave("here").catch((error: unknown) => tell(asProblem(error).message));
-  const want = (dialog: Wanted) => {
-    setDrawer(false);
-    setWanted(dialog);
+  const startAnew = () => {
+    save("draft.new", load<string>(`draft.${chat.id ?? ""}`, ""));
+    goTo(null);
   };
-  const canSignUp = config.registration === "open";
+  const signOut = () => void session.leave("here").catch((error: unknown) => tell(asProblem(error).message));
+  const isGuest = who.is === "guest", canSignUp = config.registration === "open";
 
   const sidebar = (
-    <Sidebar conversations={conversations} current={chat.id} isGuest={who.is === "guest"} onOpen={goTo} onRemove={remove}
-      inDrawer={!wide} onHide={() => (wide ? setSide(false) : setDrawer(false))}
-      account={<AccountMenu who={who} open={canSignUp} onWant={want} onSignOut={signOut} />} />
+    <Sidebar
+      conversations={conversations} current={chat.id} isGuest={isGuest} inDrawer={!wide}
+      onOpen={goTo} onRemove={remove} onHide={() => showSide(false)}
+      account={<AccountMenu who={who} open={canSignUp} onWant={want} onSignOut={signOut} />}
+    />
   );
-  const dialog = who.is === "ended" && put !== who ? "again" : wanted;
-  const closeDialog = () => {
-    setWanted(null);
-    setPut(who);
-  };
   return (
     <div className="flex h-full">
       {wide && side && <aside aria-label={t.menu} className="w-68 shrink-0 border-r border-line">{sidebar}</aside>}
       {!wide && drawer && <Drawer onClose={() => setDrawer(false)}>{sidebar}</Drawer>}
       <main className="relative flex min-w-0 flex-1 flex-col">
         <header className="flex h-14 shrink-0 items-center gap-1 px-2">
-          {(!wide || !side) && (
-            <Button kind="icon" label={t.openMenu} className="size-10!" onClick={() => (wide ? setSide(true) : setDrawer(true))}>
+          {!(wide && side) && (
+            <Button kind="icon" label={t.openMenu} className="size-10!" onClick={() => showSide(true)}>
               {wide ? <PanelLeftOpen size={18} aria-hidden /> : <MenuIcon size={20} aria-hidden />}
             </Button>
           )}
           <h1 className="min-w-0 flex-1 truncate px-2 text-[0.9375rem] font-medium">{title ?? t.newChat}</h1>
           <ConnectionState connection={connection} />
-          {who.is === "guest" && <Button className="mx-1 h-9!" onClick={() => want("login")}>{t.signIn}</Button>}
+          {isGuest && <Button className="mx-1 h-9!" onClick={() => want("login")}>{t.signIn}</Button>}
         </header>
         {config.demo && <DemoBanner />}
-        {isEmpty && thread.state !== "loading" ? thread.state === "live" && <Hello /> : <ThreadView key={chat.key} chat={chat} state={state} onEdit={(text) => composer.current?.offer(text)} />}
-        {thread.state === "gone" ? (
-          <Gone text={who.is === "guest" ? t.gone : t.goneAccount} onGoOn={startAnew} />
-        ) : (
-          <Composer key={`composer-${chat.key}`} ref={composer} name={chat.id ?? "new"} max={config.limits.message_max_chars}
-            running={thread.turn !== null} stopping={state.stopping} onSend={(text) => chat.send(text)} onStop={() => void chat.stop()} />
-        )}
-        {isEmpty && thread.state === "live" && <Examples texts={config.demo ? t.demoExamples : t.examples} onPick={(text) => chat.send(text)} />}
-        {conversations.removing ? (
-          <Toast text={t.removed} action={{ label: t.undo, act: undo }} />
-        ) : (
-          note && <Toast text={note} />
-        )}
+        <ChatView chat={chat} state={state} config={config} isGuest={isGuest} onGoOn={startAnew} />
+        {conversations.removing && <Toast text={t.removed} action={{ label: t.undo, act: undo }} />}
+        {note && !conversations.removing && <Toast text={note} />}
       </main>
-      {(dialog === "login" || dialog === "accounts" || dialog === "again") && (
-        <SignIn key={dialog} session={session} how={dialog === "accounts" ? "accounts" : "login"} canSignUp={canSignUp} onTurn={() => setWanted(dialog === "login" ? "accounts" : "login")} onClose={closeDialog} />
-      )}
-      {dialog === "settings" && who.is === "account" && <Settings session={session} name={who.name} onDone={tell} onClose={closeDialog} />}
+      <Dialogs session={session} wanted={wanted} onWant={setWanted} canSignUp={canSignUp} onNote={tell} />
     </div>
   );
 }
 
-function Gone({ text, onGoOn }: { text: string; onGoOn: () => void }) {
+interface DialogsProps {
+  session: Session;
+  wanted: Wanted | null;
+  onWant: (dialog: Wanted | null) => void;
+  canSignUp: boolean;
+  onNote: (note: string) => void;
+}
+
+/** The dialog that somebody asked for, or, once after a session's end, the one that asks to sign in again. */
+function Dialogs({ session, wanted, onWant, canSignUp, onNote }: DialogsProps) {
+  const { who } = session;
+  const [put, setPut] = useState<typeof who | null>(null);
+  const shown = who.is === "ended" && put !== who ? "again" : wanted;
+  const close = () => {
+    onWant(null);
+    setPut(who);
+  };
+  if (shown === null) return null;
+  if (shown === "settings")
+    return who.is === "account" && <Settings session={session} name={who.name} onDone={onNote} onClose={close} />;
   return (
-    <div role="alert" className="m-auto flex max-w-3xl flex-col items-center gap-3 px-6 text-center text-sm text-faint">
-      <p>{text}</p>
-      <Button kind="primary" onClick={onGoOn}>{t.goOn}</Button>
-    </div>
+    <SignIn
+      key={shown} session={session} how={shown === "accounts" ? shown : "login"} canSignUp={canSignUp}
+      onTurn={() => onWant(shown === "login" ? "accounts" : "login")} onClose={close}
+    />
   );
 }
 
@@ -142,6 +147,7 @@ function useConfig(): Config {
   return config;
 }
 
+/** A note that goes away by itself, and how to write one. */
 function useNote(): [string, (text: string) => void] {
   const [note, setNote] = useState({ text: "" });
   useEffect(() => {
@@ -151,17 +157,8 @@ function useNote(): [string, (text: string) => void] {
   return [note.text, useCallback((text: string) => setNote({ text }), [])];
 }
 
-function useSide(): [boolean, (shown: boolean) => void] {
-  const [side, setSide] = useState(() => !load("side_hidden", false));
-  return [side, (shown) => {
-    save("side_hidden", shown ? null : true);
-    setSide(shown);
-  }];
-}
-
-function useConnection(id: Thread["id"], link: Connection, ended: boolean): Connection {
-  const online = useOnline();
-  if (!online) return "offline";
-  if (ended) return "signedOut";
-  return id && link !== "missing" ? link : "open";
+function useConnection(link: Connection, ended: boolean): Connection {
+  if (!useOnline()) return "offline";
+  // A conversation that is gone says so itself.
+  return ended ? "signedOut" : link === "missing" ? "open" : link;
 }

@@ -34,4 +34,11 @@ export function forgetDrafts(): void {
   }
 }
 
+/** A channel to the other tabs of this browser: what is heard from them, and how to tell them. */
+export function channel(name: string, onNews: () => void): { tell: () => void; close: () => void } {
+  const wire = new BroadcastChannel(PREFIX + name);
+  wire.onmessage = onNews;
+  return { tell: () => wire.postMessage(null), close: () => wire.close() };
+}
+
 export const session = (): Storage => sessionStorage;

@@ -1,6 +1,6 @@
 import type { Failure } from "./types";
 
-const seconds = (ms: number) => (ms / 1000).toLocaleString(language, { maximumFractionDigits: ms < 1000 ? 2 : 1 });
+const seconds = (ms: number) => (ms / 1000).toLocaleString(locale, { maximumFractionDigits: ms < 1000 ? 2 : 1 });
 
 // What the tiny demo model knows something of, and only in English.
 const demoExamples = ["Who are you?", "What is the capital of France?", "Explain what a queue is", "My name is Ada. What is 7 + 8?"];
@@ -140,9 +140,9 @@ const echecs: Record<string, string> = {
 
 const languages = { en, fr };
 
-/** The first of the browser's languages that we have. */
-export const language = (typeof navigator === "undefined" ? [] : navigator.languages)
-  .map((tag) => tag.slice(0, 2)).find((tag): tag is keyof typeof languages => tag in languages) ?? "en";
+/** The first of the browser's languages that we have, with its country, and without. */
+const locale = navigator.languages.find((tag) => tag.slice(0, 2) in languages) ?? "en";
+export const language = locale.slice(0, 2) as keyof typeof languages;
 
 /** Every text of the page. */
 export const t = languages[language];
@@ -152,8 +152,8 @@ const sameDay = (a: Date, b: Date) => a.toDateString() === b.toDateString();
 export function clock(at: string): string {
   const date = new Date(at);
   const day: Intl.DateTimeFormatOptions = sameDay(date, new Date()) ? {} : { day: "numeric", month: "short" };
-  return date.toLocaleString(language, { ...day, hour: "2-digit", minute: "2-digit" });
+  return date.toLocaleString(locale, { ...day, hour: "2-digit", minute: "2-digit" });
 }
 
 export const moment = (at: string): string =>
-  new Date(at).toLocaleString(language, { dateStyle: "full", timeStyle: "medium" });
+  new Date(at).toLocaleString(locale, { dateStyle: "full", timeStyle: "medium" });

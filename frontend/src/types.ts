@@ -1,11 +1,5 @@
 // What the server's API speaks of; docs/api.md explains the fields.
 
-export interface Timing {
-  waited_ms?: number;
-  first_text_ms?: number;
-  total_ms?: number;
-}
-
 export interface Failure {
   code: string;
   detail: string;
@@ -19,7 +13,7 @@ export interface Message {
   at: string;
   reply_to?: string;
   status?: "completed" | "stopped" | "failed";
-  timing?: Timing;
+  timing?: { waited_ms?: number; first_text_ms?: number; total_ms?: number };
   failure?: Failure;
 }
 

@@ -29,9 +29,10 @@ export function AccountMenu({ who, open, onWant, onSignOut }: Props) {
     ],
     ended: [{ label: t.signIn, icon: LogIn, act: () => onWant("again") }],
   }[who.is];
-  const name = "name" in who ? who.name : t.guest;
+  const name = "name" in who ? who.name : who.is === "guest" ? t.guest : "";
+  const initial = "grid size-7 place-items-center rounded-full bg-accent text-xs font-semibold text-on-accent uppercase";
   const face = "name" in who
-    ? <span aria-hidden className="grid size-7 place-items-center rounded-full bg-accent text-xs font-semibold text-on-accent uppercase">{name.charAt(0)}</span>
+    ? <span aria-hidden className={initial}>{name.charAt(0)}</span>
     : <CircleUserRound size={26} strokeWidth={1.5} aria-hidden className="text-faint" />;
   return (
     <Menu label={t.account} kind="row" items={[themed, ...own]}

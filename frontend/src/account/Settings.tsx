@@ -15,15 +15,18 @@ interface Props {
 
 /** What an account's owner can change: the password, the sessions, and whether there is an account at all. */
 export function Settings({ session, name, onDone, onClose }: Props) {
-  const everywhere = useAct();
+  const change = (password: string, next: string) => session.changePassword(password, next).then(() => onDone(t.passwordChanged));
   return (
     <Dialog title={t.settings} onClose={onClose}>
-      <Section title={t.changePassword} text={t.changePasswordText}><ChangePassword session={session} name={name} onDone={onDone} onClose={onClose} /></Section>
-      <Section title={t.signOutAll} text={t.signOutAllText}>
-        <Trouble problem={everywhere[0]} />
-        <Button disabled={everywhere[1]} onClick={() => everywhere[2](() => session.leave("everywhere").then(onClose))}>{t.signOutAll}</Button>
+      <Section title={t.changePassword} text={t.changePasswordText}>
+        <Confirm name={name} label={t.changePassword} asks="both" act={(...given) => change(...given).then(onClose)} />
       </Section>
-      <Section title={t.deleteAccount} text={t.deleteAccountText}><DeleteAccount session={session} name={name} onClose={onClose} /></Section>
+      <Section title={t.signOutAll} text={t.signOutAllText}>
+        <Confirm name={name} label={t.signOutAll} act={() => session.leave("everywhere").then(onClose)} />
+      </Section>
+      <Section title={t.deleteAccount} text={t.deleteAccountText}>
+        <Confirm name={name} label={t.deleteAccount} asks="password" danger act={(password) => session.leave("for good", password).then(onClose)} />
+      </Section>
     </Dialog>
   );
 }
@@ -41,35 +44,30 @@ function Section({ title, text, children }: { title: string; text: string; child
   );
 }
 
-function ChangePassword({ session, name, onDone, onClose }: Props) {
-  const [old, setOld] = useState("");
-  const [next, setNext] = useState("");
-  const [problem, busy, act] = useAct();
-  const submit = () => act(async () => {
-    await session.changePassword(old, next);
-    onDone(t.passwordChanged);
-    onClose();
-  });
-  return (
-    <Form onSubmit={submit}>
-      <input type="text" autoComplete="username" value={name} readOnly hidden />
-      <Field label={t.password} type="password" autoComplete="current-password" value={old} onValue={setOld} maxLength={200} />
-      <Field label={t.newPassword} type="password" autoComplete="new-password" hint={t.passwordHint} minLength={8} maxLength={200} value={next} onValue={setNext} />
-      <Trouble problem={problem} />
-      <Button kind="primary" type="submit" disabled={busy}>{t.changePassword}</Button>
-    </Form>
-  );
+interface ConfirmProps {
+  name: string;
+  label: string;
+  /** The password, and where it is to be changed the new one too. */
+  asks?: "password" | "both";
+  danger?: boolean;
+  act: (password: string, next: string) => Promise<void>;
 }
 
-function DeleteAccount({ session, name, onClose }: { session: Session; name: string; onClose: () => void }) {
+function Confirm({ name, label, asks, danger, act }: ConfirmProps) {
   const [password, setPassword] = useState("");
-  const [problem, busy, act] = useAct();
+  const [next, setNext] = useState("");
+  const [problem, busy, run] = useAct();
+  const common = { type: "password", maxLength: 200 };
   return (
-    <Form onSubmit={() => act(() => session.leave("for good", password).then(onClose))}>
+    <Form onSubmit={() => run(() => act(password, next))}>
+      {/* For password managers. */}
       <input type="text" autoComplete="username" value={name} readOnly hidden />
-      <Field label={t.password} type="password" autoComplete="current-password" value={password} onValue={setPassword} maxLength={200} />
+      {asks && <Field {...common} label={t.password} autoComplete="current-password" value={password} onValue={setPassword} />}
+      {asks === "both" && (
+        <Field {...common} label={t.newPassword} autoComplete="new-password" minLength={8} hint={t.passwordHint} value={next} onValue={setNext} />
+      )}
       <Trouble problem={problem} />
-      <Button kind="danger" type="submit" disabled={busy}>{t.deleteAccount}</Button>
+      <Button kind={danger ? "danger" : "primary"} type="submit" disabled={busy}>{label}</Button>
     </Form>
   );
 }

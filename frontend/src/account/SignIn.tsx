@@ -30,8 +30,11 @@ export function SignIn({ session, how, canSignUp, onTurn, onClose }: Props) {
     <Dialog title={title} onClose={onClose}>
       {(again || isNew) && <p className="mb-4 text-sm text-faint">{again ? t.againText : t.signUpText}</p>}
       <Form onSubmit={submit}>
-        <Field label={t.name} value={name} onValue={setName} readOnly={again !== ""} autoComplete="username" autoCapitalize="none" spellCheck={false}
-          maxLength={40} {...(isNew && { hint: t.nameHint, pattern: "[\\p{L}\\p{N}_.\\-]{1,40}" })} />
+        <Field
+          label={t.name} value={name} onValue={setName} readOnly={again !== ""} maxLength={40}
+          autoComplete="username" autoCapitalize="none" spellCheck={false}
+          {...(isNew && { hint: t.nameHint, pattern: "[\\p{L}\\p{N}_.\\-]{1,40}" })}
+        />
         <Field label={t.password} type="password" value={password} onValue={setPassword} maxLength={200}
           {...(isNew ? { hint: t.passwordHint, minLength: 8, autoComplete: "new-password" } : { autoComplete: "current-password" })} />
         <Trouble problem={problem} />

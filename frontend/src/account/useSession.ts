@@ -1,6 +1,6 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { api, asProblem, onSignedOut } from "../api";
-import { forgetDrafts, load, save } from "../storage";
+import { channel, forgetDrafts, load, save } from "../storage";
 import type { Account, Listed } from "../types";
 
 /** Who uses this page. `ended`: somebody whose session is over, whose page waits for the next login. */
@@ -23,7 +23,7 @@ export interface Session {
 export function useSession(): Session {
   // The cookie is not for scripts to see, so the page notes who signed in, and asks the server only then.
   const [who, setWho] = useState<Who>(() => (load<string>("account", "") ? { is: "unknown" } : { is: "guest" }));
-  const channel = useRef<BroadcastChannel | null>(null);
+  const tabs = useRef<ReturnType<typeof channel> | null>(null);
   const now = useRef(who);
   const changing = useRef(false);
   useEffect(() => {
@@ -50,9 +50,8 @@ export function useSession(): Session {
       const { current } = now;
       if (current.is === "account" && !changing.current) setWho({ is: "ended", name: current.name });
     };
-    channel.current = new BroadcastChannel("parley.session");
-    channel.current.onmessage = () => void ask();
-    return () => channel.current?.close();
+    const opened = (tabs.current = channel("session", () => void ask()));
+    return opened.close;
   }, [ask]);
 
   const signedOut = useCallback(async () => {
@@ -73,7 +72,7 @@ export function useSession(): Session {
   const tell = useCallback((name: string) => {
     save("account", name);
     setWho(name ? { is: "account", name } : { is: "guest" });
-    channel.current?.postMessage("changed");
+    tabs.current?.tell();
   }, []);
 
   return useMemo(() => {

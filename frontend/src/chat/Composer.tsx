@@ -83,7 +83,7 @@ export function Composer({ name, max, running, stopping, onSend, onStop, ref }: 
         send();
       }}
     >
-      <div className="flex flex-col rounded-[1.75rem] border border-line-strong bg-raised p-2 shadow-sm transition-shadow focus-within:border-accent focus-within:shadow-md">
+      <div className="box flex flex-col bg-raised p-2">
         <textarea
           ref={area} rows={1} value={text} aria-label={t.message} placeholder={t.placeholder} enterKeyHint="send"
           className="max-h-56 w-full resize-none bg-transparent px-3 pt-2 pb-1 leading-relaxed outline-none"
@@ -98,12 +98,12 @@ export function Composer({ name, max, running, stopping, onSend, onStop, ref }: 
             </p>
           )}
           {running && (
-            <Button kind="icon" label={t.stop} disabled={stopping} onClick={onStop} className="size-9! rounded-full! bg-ink text-ground! hover:bg-ink!">
+            <Button kind="round" label={t.stop} disabled={stopping} onClick={onStop} className="bg-ink text-ground">
               <Square size={13} fill="currentColor" aria-hidden />
             </Button>
           )}
           {(!running || text.trim() !== "") && (
-            <Button kind="icon" type="submit" label={t.send} disabled={!ready} className="size-9! rounded-full! bg-accent text-on-accent! hover:bg-accent-strong!">
+            <Button kind="round" type="submit" label={t.send} disabled={!ready} className="bg-accent text-on-accent">
               <ArrowUp size={19} strokeWidth={2.4} aria-hidden />
             </Button>
           )}

@@ -22,8 +22,14 @@ export const Human = memo(function Human({ text, at, sending, waiting, problem, 
   const state = problem !== undefined ? null : sending ? t.sending : waiting !== undefined ? t.waiting(waiting) : null;
   return (
     <article aria-label={t.you} className="group flex flex-col items-end">
-      <div className={`max-w-[85%] rounded-3xl rounded-br-md bg-bubble px-4 py-2.5 leading-relaxed break-words whitespace-pre-wrap md:max-w-[75%] ${sending ? "text-faint" : ""}`}>
-        {text}
+      <div className="flex w-full flex-row-reverse items-center gap-2">
+        <div className={`bubble ${sending ? "text-faint" : ""}`}>{text}</div>
+        {!state && problem === undefined && (
+          <div className="actions flex items-center gap-1 pointer-coarse:hidden">
+            <CopyButton text={text} label={t.copyMessage} />
+            <Time at={at} />
+          </div>
+        )}
       </div>
       {problem !== undefined && (
         <p className="mt-1 flex flex-wrap items-center justify-end gap-x-1 text-xs text-danger">
@@ -37,12 +43,6 @@ export const Human = memo(function Human({ text, at, sending, waiting, problem, 
           <span>{state}</span>
           {onCancel && <Button kind="text" onClick={onCancel}>{t.cancelWaiting}</Button>}
         </p>
-      )}
-      {!state && problem === undefined && (
-        <div className="actions mt-1 flex items-center gap-1">
-          <Time at={at} />
-          <CopyButton text={text} label={t.copyMessage} />
-        </div>
       )}
     </article>
   );

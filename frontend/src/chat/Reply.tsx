@@ -48,10 +48,11 @@ function Reply_({ text, message, growing = false, again, stopping, onRetry }: Pr
 function Ending({ message, onRetry }: { message: Message; onRetry: (() => void) | undefined }) {
   const [timed, setTimed] = useState(false);
   const { status, failure, text, timing } = message;
+  const colors = status === "failed" ? "bg-warn-soft text-warn" : "bg-side text-faint";
   return (
     <>
       {status !== "completed" && (
-        <div className={`mt-3 flex flex-wrap items-center gap-x-3 gap-y-2 rounded-xl px-3.5 py-2 text-sm ${status === "failed" ? "bg-warn-soft text-warn" : "bg-side text-faint"}`}>
+        <div className={`${colors} mt-3 flex flex-wrap items-center gap-x-3 gap-y-2 rounded-xl px-3.5 py-2 text-sm`}>
           {status === "failed" && <TriangleAlert size={16} aria-hidden />}
           <span className="min-w-0 flex-1">{status === "failed" ? t.failed(failure) : t.stopped}</span>
           {onRetry && <Button className="h-8! bg-raised px-3.5! text-ink" onClick={onRetry}>{t.retry}</Button>}

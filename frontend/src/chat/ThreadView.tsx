@@ -1,5 +1,5 @@
 import { ArrowDown } from "lucide-react";
-import { useEffect, useState } from "react";
+import { useEffect } from "react";
 import { Button } from "../shell/Button";
 import { t } from "../texts";
 import type { Chat, ChatState } from "./chat";
@@ -31,10 +31,14 @@ export function ThreadView({ chat, state, onEdit }: Props) {
   };
   return (
     <div className="relative min-h-0 flex-1">
-      <div ref={boxRef} tabIndex={0} role="region" aria-label={t.thread} className="h-full overflow-y-auto overscroll-contain [scrollbar-gutter:stable_both-edges]">
+      <div ref={boxRef} tabIndex={0} role="region" aria-label={t.thread} className="thread">
         <div ref={contentRef} className="mx-auto max-w-3xl px-4 pt-6 pb-10 md:px-6">
-          {thread.first > 0 && <Earlier onFetch={() => hold(() => chat.earlier())} />}
-          <div role="log" aria-live="off" aria-label={t.thread} className="flex flex-col gap-2.5">
+          {thread.first > 0 && (
+            <p className="mb-6 text-center">
+              <Button onClick={() => void hold(() => chat.earlier())}>{t.earlier}</Button>
+            </p>
+          )}
+          <div role="log" aria-live="off" aria-label={t.thread} className="flex flex-col gap-6">
             {thread.messages.map((message) =>
               message.role === "human" ? (
                 <Human key={message.id} text={message.text} at={message.at} />
@@ -61,8 +65,6 @@ export function ThreadView({ chat, state, onEdit }: Props) {
         </div>
       </div>
       <p role="status" className="sr-only">{announcement(thread)}</p>
-      <div aria-hidden className="pointer-events-none absolute inset-x-3 top-0 h-6 bg-linear-to-b from-ground to-transparent" />
-      <div aria-hidden className="pointer-events-none absolute inset-x-3 bottom-0 h-8 bg-linear-to-t from-ground to-transparent" />
       {away && (
         <Button onClick={jump} className="arrive absolute bottom-4 left-1/2 -translate-x-1/2 bg-raised shadow-md">
           <ArrowDown size={16} aria-hidden />
@@ -78,18 +80,4 @@ function announcement({ turn, messages }: Thread): string {
   if (turn) return t.replying;
   const status = messages.at(-1)?.status;
   return status ? t.ended[status] : "";
-}
-
-/** Fetches older messages. */
-function Earlier({ onFetch }: { onFetch: () => Promise<void> }) {
-  const [busy, setBusy] = useState(false);
-  const fetchMore = () => {
-    setBusy(true);
-    void onFetch().finally(() => setBusy(false));
-  };
-  return (
-    <p className="mb-6 text-center">
-      <Button disabled={busy} onClick={fetchMore}>{t.earlier}</Button>
-    </p>
-  );
 }

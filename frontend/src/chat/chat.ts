@@ -26,10 +26,6 @@ export interface Surroundings {
   onProblem: (detail: string) => void;
 }
 
-const ALONE: Surroundings = {
-  onCreated: () => undefined, onSent: () => undefined, signedOut: () => Promise.resolve(false), onProblem: () => undefined,
-};
-
 /** One conversation as this page shows it, or a new one that begins with its first message. */
 export class Chat {
   private static made = 0;
@@ -42,7 +38,9 @@ export class Chat {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private drawMs = 0;
 
-  constructor(id: string | null, private around: Surroundings = ALONE) {
+  private around: Partial<Surroundings> = {};
+
+  constructor(id: string | null) {
     const outbox = id ? load<Outgoing[]>(`outbox.${id}`, [], session) : [];
     this.state = { thread: empty(id, outbox), link: "connecting", stopping: false };
   }
@@ -112,7 +110,7 @@ export class Chat {
       );
       if (this.state.thread.first === first) this.step({ type: "earlier", ...page });
     } catch (error) {
-      this.around.onProblem(asProblem(error).message);
+      this.around.onProblem?.(asProblem(error).message);
     }
   }
 
@@ -135,13 +133,13 @@ export class Chat {
       const conversation = this.id ?? (await this.create());
       const { outcome } = await api<Accepted>("POST", `/conversations/${conversation}/messages`, { id, text });
       this.step(outcome === "withdrawn" || outcome === "finished" ? { type: "discarded", id } : { type: "sent", id });
-      this.around.onSent(conversation, text);
+      this.around.onSent?.(conversation, text);
       return "done";
     } catch (error) {
       const problem = asProblem(error);
       if (problem.passing) return "again";
       // It stays as it is, and goes out after the next login.
-      if ([401, 404].includes(problem.status) && (await this.around.signedOut())) return "hold";
+      if ([401, 404].includes(problem.status) && (await this.around.signedOut?.())) return "hold";
       this.step({ type: "refused", id, problem: problem.fields["text"]?.join(" ") ?? problem.message });
       return "done";
     }
@@ -151,7 +149,7 @@ export class Chat {
     const snapshot = await api<Snapshot>("POST", "/conversations", {});
     this.step({ type: "reset", data: snapshot });
     this.open();
-    this.around.onCreated(snapshot.id);
+    this.around.onCreated?.(snapshot.id);
     return snapshot.id;
   }
 
@@ -160,7 +158,7 @@ export class Chat {
       await api("POST", `/conversations/${this.id ?? ""}${path}`, body);
       return true;
     } catch (error) {
-      this.around.onProblem(asProblem(error).message);
+      this.around.onProblem?.(asProblem(error).message);
       return false;
     }
   }
@@ -175,7 +173,7 @@ export class Chat {
 
   private async hearLink(link: Link): Promise<void> {
     this.set({ link });
-    if ((link !== "login" && link !== "missing") || (await this.around.signedOut())) return;
+    if ((link !== "login" && link !== "missing") || (await this.around.signedOut?.())) return;
     if (link === "missing") this.step({ type: "gone", data: {} });
     else resync();
   }

@@ -5,6 +5,7 @@ const kinds = {
   plain: "h-10 justify-center gap-2 rounded-full border border-line-strong px-5 text-sm font-medium hover:bg-hover",
   danger: "h-10 justify-center gap-2 rounded-full bg-danger px-5 text-sm font-medium text-on-danger hover:opacity-90",
   icon: "size-8 justify-center rounded-lg text-faint hover:bg-hover hover:text-ink",
+  round: "size-9 justify-center rounded-full enabled:hover:opacity-90",
   text: "h-7 gap-1.5 rounded-lg px-2 text-xs text-faint hover:bg-hover hover:text-ink",
   row: "w-full gap-2.5 rounded-lg px-3 py-2 text-left text-sm hover:bg-hover",
 };
@@ -18,7 +19,7 @@ export function Button({ kind = "plain", label, className = "", ...props }: Prop
       type="button"
       aria-label={label}
       title={label}
-      className={`inline-flex shrink-0 cursor-pointer items-center transition-colors disabled:cursor-default disabled:opacity-40 ${kinds[kind]} ${className}`}
+      className={`button transition-colors ${kinds[kind]} ${className}`}
       {...props}
     />
   );

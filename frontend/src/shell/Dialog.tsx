@@ -3,30 +3,40 @@ import { useEffect, useId, useRef, type ReactNode } from "react";
 import { t } from "../texts";
 import { Button } from "./Button";
 
-interface Props {
-  title: string;
-  onClose: () => void;
-  children: ReactNode;
-}
-
-/** A modal dialog: the browser keeps the focus inside, and gives it back. */
-export function Dialog({ title, onClose, children }: Props) {
+/** A dialog element that is modal while it is mounted: the browser keeps the focus inside, and gives it back. */
+function useModal() {
   const ref = useRef<HTMLDialogElement>(null);
-  const id = useId();
   useEffect(() => {
     const dialog = ref.current;
     dialog?.showModal();
-    dialog?.querySelector<HTMLElement>("input:not([readonly])")?.focus();
+    dialog?.querySelector<HTMLElement>("form input:not([readonly])")?.focus();
     return () => dialog?.close();
   }, []);
+  return { ref, close: () => ref.current?.close() };
+}
+
+export function Dialog({ title, onClose, children }: { title: string; onClose: () => void; children: ReactNode }) {
+  const { ref, close } = useModal();
+  const id = useId();
   return (
-    <dialog ref={ref} aria-labelledby={id} onClose={onClose} className="arrive w-[min(26rem,calc(100vw-2rem))] rounded-2xl border border-line bg-raised p-6 text-ink shadow-xl">
+    <dialog ref={ref} aria-labelledby={id} onClose={onClose} className="dialog arrive">
       <div className="mb-3 flex items-start justify-between gap-4">
         <h2 id={id} className="text-xl font-semibold">{title}</h2>
-        <Button kind="icon" label={t.close} className="-mt-1 -mr-2" onClick={() => ref.current?.close()}>
-          <X size={18} aria-hidden />
-        </Button>
+        <Button kind="icon" label={t.close} className="-mt-1 -mr-2" onClick={close}><X size={18} aria-hidden /></Button>
       </div>
+      {children}
+    </dialog>
+  );
+}
+
+/** The sidebar on a phone, at the left edge. A tap beside it closes it. */
+export function Drawer({ onClose, children }: { onClose: () => void; children: ReactNode }) {
+  const { ref, close } = useModal();
+  return (
+    <dialog
+      ref={ref} aria-label={t.menu} onClose={onClose} className="drawer"
+      onClick={({ target, currentTarget }) => target === currentTarget && close()}
+    >
       {children}
     </dialog>
   );

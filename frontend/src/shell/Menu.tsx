@@ -30,7 +30,8 @@ export function Menu({ label, items, trigger, className = "", kind = "icon" }: P
     if (!box || !at) return;
     const below = at.bottom + GAP_PX + box.offsetHeight < window.innerHeight;
     box.style.top = `${below ? at.bottom + GAP_PX : at.top - GAP_PX - box.offsetHeight}px`;
-    box.style.left = `${Math.max(8, Math.min(kind === "row" ? at.left : at.right - box.offsetWidth, window.innerWidth - box.offsetWidth - 8))}px`;
+    const left = kind === "row" ? at.left : at.right - box.offsetWidth;
+    box.style.left = `${Math.max(8, Math.min(left, window.innerWidth - box.offsetWidth - 8))}px`;
     entries(box)[0]?.focus();
   };
   const onKeyDown = (event: KeyboardEvent<HTMLDivElement>) => {
@@ -54,7 +55,7 @@ export function Menu({ label, items, trigger, className = "", kind = "icon" }: P
       <div
         ref={menu} id={id} popover="auto" role="menu" aria-label={label}
         onToggle={({ newState }) => newState === "open" && place()} onKeyDown={onKeyDown}
-        className="fixed inset-auto m-0 w-56 rounded-xl border border-line bg-raised p-1.5 text-ink shadow-lg"
+        className="menu"
       >
         {items.map(({ label: name, icon: Icon, act, danger }) => (
           <Button

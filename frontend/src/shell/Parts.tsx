@@ -35,10 +35,12 @@ export function DemoBanner() {
   const [shown, setShown] = useState(true);
   if (!shown) return null;
   return (
-    <p role="note" className="mx-3 mt-1 flex items-center gap-2.5 self-center rounded-full bg-warn-soft py-1 pr-1.5 pl-3.5 text-xs text-warn">
+    <p role="note" className="banner">
       <FlaskConical size={14} aria-hidden className="shrink-0" />
       <span>{t.demo} <span className="font-medium">{t.demoHint}</span></span>
-      <Button kind="icon" label={t.close} className="size-6! text-warn!" onClick={() => setShown(false)}><X size={14} aria-hidden /></Button>
+      <Button kind="icon" label={t.close} className="size-6! text-warn!" onClick={() => setShown(false)}>
+        <X size={14} aria-hidden />
+      </Button>
     </p>
   );
 }
@@ -48,9 +50,10 @@ export type Connection = Link | "offline" | "signedOut";
 /** How the page stands with the server, as text and as colour. */
 export function ConnectionState({ connection }: { connection: Connection }) {
   const named = connection === "missing" || connection === "login" ? "signedOut" : connection;
+  const passing = named === "connecting" || named === "broken";
   const color = { connecting: "bg-warn", open: "bg-accent", broken: "bg-warn", offline: "bg-danger", signedOut: "bg-danger" }[named];
   return (
-    <p role="status" key={named} className={`${named === "connecting" || named === "broken" ? "late" : ""} flex shrink-0 items-center gap-2 px-2 text-xs text-faint`}>
+    <p role="status" key={named} className={`${passing ? "late" : ""} flex shrink-0 items-center gap-2 px-2 text-xs text-faint`}>
       <span aria-hidden className={`size-2 rounded-full ${color}`} />
       <span className={named === "open" ? "max-md:sr-only" : ""}>{t.link[named]}</span>
     </p>
@@ -64,10 +67,10 @@ interface ToastProps {
 
 export function Toast({ text, action }: ToastProps) {
   return (
-    <div role="status" className="arrive absolute bottom-32 left-1/2 z-20 flex max-w-[calc(100vw-2rem)] -translate-x-1/2 items-center gap-3 rounded-full bg-ink py-2.5 pr-3 pl-5 text-sm text-ground shadow-lg">
+    <div role="status" className="toast arrive">
       <span>{text}</span>
       {action && (
-        <button type="button" className="cursor-pointer rounded-full px-2.5 py-1 font-semibold underline underline-offset-4" onClick={action.act}>
+        <button type="button" className="cursor-pointer px-2.5 py-1 font-semibold underline underline-offset-4" onClick={action.act}>
           {action.label}
         </button>
       )}

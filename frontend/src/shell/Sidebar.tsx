@@ -26,14 +26,19 @@ export function Sidebar({ conversations, current, isGuest, account, onOpen, onRe
     <div className="flex h-full flex-col bg-side">
       <div className="flex h-14 items-center justify-between pr-2 pl-4">
         <span className="flex items-center gap-2.5 font-semibold"><Logo />Parley</span>
-        <Button kind="icon" label={inDrawer ? t.close : t.hideMenu} onClick={onHide}><Hide size={18} aria-hidden /></Button>
+        <Button kind="icon" label={inDrawer ? t.close : t.hideMenu} onClick={onHide}>
+          <Hide size={18} aria-hidden />
+        </Button>
       </div>
       <div className="flex flex-col gap-1 px-2 pb-2">
         <Button kind="row" onClick={() => onOpen(null)}><SquarePen size={16} aria-hidden />{t.newChat}</Button>
         <label className="relative flex items-center rounded-lg focus-within:bg-hover hover:bg-hover">
           <Search size={16} aria-hidden className="absolute left-3" />
-          <input type="search" value={query} onChange={(event) => search(event.target.value)} aria-label={t.search} placeholder={t.search}
-            className="h-9 w-full rounded-lg bg-transparent pr-2 pl-[2.375rem] text-sm" />
+          <input
+            type="search" value={query} onChange={(event) => search(event.target.value)}
+            aria-label={t.search} placeholder={t.search}
+            className="h-9 w-full rounded-lg bg-transparent pr-2 pl-[2.375rem] text-sm"
+          />
         </label>
       </div>
       <nav aria-label={t.conversations} className="min-h-0 flex-1 overflow-y-auto px-2 pb-4">
@@ -42,7 +47,10 @@ export function Sidebar({ conversations, current, isGuest, account, onOpen, onRe
             <h2 className="px-3 pt-4 pb-1.5 text-xs font-medium text-faint">{t.days[day]}</h2>
             <ul>
               {items.map((item) => (
-                <Row key={item.id} item={item} current={item.id === current} conversations={conversations} onOpen={onOpen} onRemove={onRemove} />
+                <Row
+                  key={item.id} item={item} isCurrent={item.id === current}
+                  conversations={conversations} onOpen={onOpen} onRemove={onRemove}
+                />
               ))}
             </ul>
           </section>
@@ -56,15 +64,9 @@ export function Sidebar({ conversations, current, isGuest, account, onOpen, onRe
   );
 }
 
-interface RowProps {
-  item: Listed;
-  current: boolean;
-  conversations: Conversations;
-  onOpen: (id: string) => void;
-  onRemove: (id: string) => void;
-}
+type RowProps = Pick<Props, "conversations" | "onOpen" | "onRemove"> & { item: Listed; isCurrent: boolean };
 
-function Row({ item: { id, title, excerpt }, current, conversations, onOpen, onRemove }: RowProps) {
+function Row({ item: { id, title, excerpt }, isCurrent, conversations, onOpen, onRemove }: RowProps) {
   const [renaming, setRenaming] = useState(false);
   const name = title ?? t.untitled;
   if (renaming)
@@ -87,12 +89,15 @@ function Row({ item: { id, title, excerpt }, current, conversations, onOpen, onR
     { label: t.remove, icon: Trash2, act: () => onRemove(id), danger: true },
   ];
   return (
-    <li className={`group flex items-center rounded-lg hover:bg-hover ${current ? "bg-hover" : ""}`}>
-      <a href={`/c/${id}`} onClick={open} aria-current={current ? "page" : undefined} title={name} className="min-w-0 flex-1 rounded-lg py-2 pl-3 text-sm">
+    <li className={`group flex items-center rounded-lg hover:bg-hover ${isCurrent ? "bg-hover" : ""}`}>
+      <a
+        href={`/c/${id}`} onClick={open} aria-current={isCurrent ? "page" : undefined} title={name}
+        className="min-w-0 flex-1 rounded-lg py-2 pl-3 text-sm"
+      >
         <span className="block truncate">{name}</span>
         {excerpt && excerpt !== name && <span className="block truncate text-xs text-faint">{excerpt}</span>}
       </a>
-      <div className={`actions ${current ? "shown" : ""} px-1`}>
+      <div className={`actions ${isCurrent ? "shown" : ""} px-1`}>
         <Menu label={t.actions(name)} items={items} trigger={<Ellipsis size={16} aria-hidden />} className="size-7!" />
       </div>
     </li>

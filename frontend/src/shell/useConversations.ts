@@ -1,10 +1,10 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { api, asProblem } from "../api";
 import type { Who } from "../account/useSession";
-import { load, save } from "../storage";
-import type { Listed, Snapshot } from "../types";
+import { channel, load, save } from "../storage";
+import type { Listed } from "../types";
 
-const PAGE = 30;
+const PAGE = 50;
 const TYPING_MS = 200;
 const UNDO_MS = 6000;
 const TITLE_MAX_CHARS = 60;
@@ -31,28 +31,29 @@ const guests = (): Listed[] => load<Listed[]>("guest", []);
 /** The conversations of the account, or those that a guest's browser knows. */
 export function useConversations(who: Who, ttl_s: number, onProblem: (detail: string) => void): Conversations {
   const isAccount = who.is === "account" || who.is === "ended";
-  const source = isAccount ? fromServer : fromBrowser;
   const owner = isAccount ? who.name : "";
   const [query, search] = useState("");
   const [{ conversations, next }, setPage] = useState<Page>({ conversations: [], next: null });
   const asked = useRef(0);
+  const [shown, setShown] = useState(PAGE);
 
   const reload = useCallback(async () => {
     const mine = ++asked.current;
     try {
-      const page = await source(query, "", ttl_s);
+      const page = owner ? await fromServer(query, shown) : fromBrowser(query, ttl_s);
       if (mine === asked.current) setPage(page);
     } catch (error) {
       if (asProblem(error).status !== 401) onProblem(asProblem(error).message);
     }
-  }, [source, query, ttl_s, onProblem]);
+  }, [owner, query, shown, ttl_s, onProblem]);
+  const news = useNews(reload);
 
   useEffect(() => {
     if (who.is === "unknown" || who.is === "ended") return;
     const timer = setTimeout(() => void reload(), query ? TYPING_MS : 0);
     return () => clearTimeout(timer);
-  }, [reload, query, who.is, owner]);
-  const news = useNews(reload);
+  }, [reload, query, who.is]);
+
   const { removing, remove, undo } = useRemoval((id) => {
     setPage((page) => ({ ...page, conversations: page.conversations.filter((one) => one.id !== id) }));
     if (!isAccount) forget(id);
@@ -63,35 +64,32 @@ export function useConversations(who: Who, ttl_s: number, onProblem: (detail: st
   });
 
   return useMemo(() => {
-    const showMore = async () => {
-      const page = await source(query, next ?? "", ttl_s);
-      setPage({ conversations: [...conversations, ...page.conversations], next: page.next });
-    };
+    const renamed = (list: Listed[], id: string, title: string) => list.map((one) => (one.id === id ? { ...one, title } : one));
     return {
       list: conversations.filter(({ id }) => id !== removing),
-      more: next !== null, query, search, showMore: () => void showMore(), remove, removing, undo,
+      more: next !== null, query, search, remove, removing, undo,
+      showMore: () => setShown(shown + PAGE),
       touch: (id, text) => {
         if (!isAccount) remember(id, text);
         news();
       },
       rename: async (id, title) => {
-        setPage({ conversations: conversations.map((one) => (one.id === id ? { ...one, title } : one)), next });
+        setPage({ conversations: renamed(conversations, id, title), next });
         try {
-          await api<Snapshot>("PATCH", `/conversations/${id}`, { title });
-          if (!isAccount) save("guest", guests().map((one) => (one.id === id ? { ...one, title } : one)));
+          await api("PATCH", `/conversations/${id}`, { title });
+          if (!isAccount) save("guest", renamed(guests(), id, title));
         } catch (error) {
           onProblem(asProblem(error).message);
         }
         news();
       },
       drop: (id) => {
-        if (guests().some((one) => one.id === id)) {
-          forget(id);
-          news();
-        }
+        if (!guests().some((one) => one.id === id)) return;
+        forget(id);
+        news();
       },
     };
-  }, [source, query, ttl_s, conversations, next, removing, remove, undo, isAccount, news, onProblem]);
+  }, [conversations, next, removing, remove, undo, isAccount, query, shown, news, onProblem]);
 }
 
 interface Page {
@@ -99,17 +97,24 @@ interface Page {
   next: string | null;
 }
 
-function fromServer(query: string, before: string): Promise<Page> {
-  const parameters = new URLSearchParams({ limit: `${PAGE}`, ...(query && { q: query }), ...(before && { before }) });
-  return api<Page>("GET", `/conversations?${parameters.toString()}`);
+/** The newest conversations, page by page, as many as are wanted: a list that is read anew must not shrink. */
+async function fromServer(query: string, wanted: number): Promise<Page> {
+  const conversations: Listed[] = [];
+  let next: string | null = "";
+  do {
+    const where: URLSearchParams = new URLSearchParams({ limit: `${PAGE}`, ...(query && { q: query }), ...(next && { before: next }) });
+    const page: Page = await api<Page>("GET", `/conversations?${where.toString()}`);
+    conversations.push(...page.conversations);
+    next = page.next;
+  } while (next && conversations.length < wanted);
+  return { conversations, next };
 }
 
-function fromBrowser(query: string, _before: string, ttl_s: number): Promise<Page> {
+function fromBrowser(query: string, ttl_s: number): Page {
   const living = guests().filter(({ last_at }) => Date.now() - Date.parse(last_at) < ttl_s * 1000);
   save("guest", living);
   const sought = query.toLowerCase();
-  const conversations = living.filter(({ title }) => (title ?? "").toLowerCase().includes(sought));
-  return Promise.resolve({ conversations, next: null });
+  return { conversations: living.filter(({ title }) => (title ?? "").toLowerCase().includes(sought)), next: null };
 }
 
 /** Note a guest's conversation as the newest, under a title like the one the server makes. */
@@ -124,18 +129,17 @@ const forget = (id: string) => save("guest", guests().filter((one) => one.id !==
 
 /** Tell the other tabs that the list has changed, and hear it from them. */
 function useNews(reload: () => Promise<void>): () => void {
-  const channel = useRef<BroadcastChannel | null>(null);
+  const tabs = useRef<ReturnType<typeof channel> | null>(null);
   const latest = useRef(reload);
   useEffect(() => {
     latest.current = reload;
   }, [reload]);
   useEffect(() => {
-    channel.current = new BroadcastChannel("parley.list");
-    channel.current.onmessage = () => void latest.current();
-    return () => channel.current?.close();
+    const opened = (tabs.current = channel("list", () => void latest.current()));
+    return opened.close;
   }, []);
   return useCallback(() => {
-    channel.current?.postMessage("changed");
+    tabs.current?.tell();
     void latest.current();
   }, []);
 }
