@@ -8,6 +8,9 @@ import { defineConfig, type Plugin } from "vite";
 // Where `make dev` has the web process listen.
 const FLASK = `http://127.0.0.1:${process.env["PORT"] ?? 8000}`;
 
+// With the host that the browser asked for: the server refuses what seems to come from another origin.
+const proxied = { target: FLASK, changeOrigin: false };
+
 /** Lays a .gz beside each asset, as neither gunicorn nor Heroku's router compresses. */
 function compressed(): Plugin {
   return {
@@ -26,5 +29,5 @@ export default defineConfig({
   worker: { format: "es" },
   // Nothing as a data: address: the page's policy allows images only from the server.
   build: { target: "es2022", assetsInlineLimit: 0, modulePreload: { polyfill: false } },
-  server: { proxy: Object.fromEntries(["/api", "/static", "/docs", "/openapi.json"].map((path) => [path, FLASK])) },
+  server: { proxy: Object.fromEntries(["/api", "/static", "/docs", "/openapi.json"].map((path) => [path, proxied])) },
 });

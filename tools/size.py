@@ -8,7 +8,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 HEART, SERVICE, TRAINING = ("chat", "tasks"), ("app", "chat", "tasks", "gptj"), ("gptj/train",)
+CLIENT, TEXTS = ("frontend/src",), ("frontend/src/texts.ts",)
 LONGEST_FUNCTION, LONG_FILE = 50, 200
+COMMENTS = {".py": "#", ".lua": "--", ".ts": r"//|/?\*", ".tsx": r"//|/?\*|\{/\*", ".css": r"/?\*[ /*]"}
 
 
 def files(folders: Sequence[str], pattern: str = "*.py", without: Sequence[str] = ()) -> Iterator[Path]:
@@ -22,7 +24,11 @@ def files(folders: Sequence[str], pattern: str = "*.py", without: Sequence[str] 
 
 def lines(paths: Iterator[Path]) -> int:
     """How many lines there are that are neither blank nor a comment."""
-    return sum(not re.match(r"\s*(#|--|$)", line) for path in paths for line in path.read_text().splitlines())
+    return sum(
+        not re.match(rf"\s*({COMMENTS[path.suffix]}|$)", line)
+        for path in paths
+        for line in path.read_text().splitlines()
+    )
 
 
 def functions(paths: Iterator[Path]) -> list[tuple[int, str]]:
@@ -42,6 +48,7 @@ def main() -> None:
         ("chat and tasks, Lua", lines(files(HEART, "*.lua")), 500),
         ("the whole service, Python", lines(files(SERVICE, without=TRAINING)), 4000),
         ("gptj/train, Python", lines(files(TRAINING)), 1000),
+        ("frontend without its texts", lines(files(CLIENT, "*.[tc]s*", without=TEXTS)), 2500),
     ):
         print(f"{name:<28}{count:>6} lines of at most {limit}{'  TOO LONG' if count > limit else ''}")
     by_length = functions(files(SERVICE, without=TRAINING))

@@ -3,6 +3,9 @@ import { api, asProblem, onSignedOut } from "../api";
 import { channel, forgetDrafts, load, save } from "../storage";
 import type { Account, Listed } from "../types";
 
+// How many conversations the server takes over.
+const KEPT_MAX = 100;
+
 /** Who uses this page. `ended`: somebody whose session is over, whose page waits for the next login. */
 export type Who = { is: "unknown" } | { is: "guest" } | { is: "account"; name: string } | { is: "ended"; name: string };
 
@@ -93,7 +96,7 @@ export function useSession(): Session {
       signedOut,
       forget,
       enter: (how, name, password) => change(async () => {
-        const keep = load<Listed[]>("guest", []).map(({ id }) => id);
+        const keep = load<Listed[]>("guest", []).map(({ id }) => id).slice(0, KEPT_MAX);
         const account = await api<Account>("POST", `/${how}`, { name, password, keep });
         save("guest", null);
         return account.name;
