@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from browser import NEEDED, NETWORK, Visit, begin, box, conversation, messages, send
 from model_stub import ModelStub
 from playwright.sync_api import expect
@@ -90,6 +91,7 @@ def test_a_message_that_is_refused_says_why_and_can_be_mended(server: str, store
     visit.forgive(NETWORK)
 
 
+@pytest.mark.slow
 def test_it_goes_on_after_a_restart_of_the_server(
     start_web: Callable[..., tuple[str, Process]], store: Store, visit: Visit
 ) -> None:
@@ -137,6 +139,7 @@ def test_an_unknown_conversation_in_the_address_is_told(server: str, store: Stor
     visit.forgive(NETWORK)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_told_of_and_replaced(
     server: str, store: Store, start_worker: Callable[..., Process], model_stub: ModelStub, visit: Visit
 ) -> None:
@@ -180,6 +183,7 @@ def test_a_message_in_one_tab_is_answered_in_both(server: str, store: Store, vis
     expect(two.get_by_role("link", name="Hi")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_eight_tabs_share_one_stream(
     start_web: Callable[..., tuple[str, Process]], store: Store, start_visit: Callable[[], Visit]
 ) -> None:
@@ -262,3 +266,29 @@ def test_older_messages_are_fetched_on_demand(server: str, store: Store, visit: 
     page.get_by_role("button", name="Show earlier messages").click()
     expect(messages(page, "You")).to_have_count(40)
     expect(page.get_by_role("button", name="Show earlier messages")).to_be_hidden()
+
+
+def test_replies_and_code_can_be_copied(server: str, store: Store, visit: Visit) -> None:
+    visit.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = visit.page(server)
+    send(page, "Code, please")
+    reply = "Here:\n\n```python\nprint(1)\n```"
+    begin(store, conversation(page, store)).finish("completed", reply)
+    for label, text in (("Copy code", "print(1)"), ("Copy reply", reply)):
+        page.get_by_role("button", name=label).click()
+        expect(page.get_by_role("button", name="Copied").first).to_be_visible()
+        assert page.evaluate("navigator.clipboard.readText()") == text
+
+
+def test_a_tab_that_was_frozen_catches_up_when_it_is_looked_at_again(server: str, store: Store, visit: Visit) -> None:
+    page = visit.page(server)
+    send(page, "Hi")
+    chat = conversation(page, store)
+    turn = begin(store, chat)
+    turn.emit("Hel")
+    expect(messages(page, "Parley")).to_have_text("Hel")
+    # As from the back-forward cache: the hub has forgotten the page, and hears of it again.
+    page.evaluate("window.dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))")
+    turn.finish("completed", "lo")
+    page.evaluate("window.dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+    expect(page.locator(".markdown")).to_have_text("Hello")

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from chat.store import Store
 
-pytestmark = NEEDED
+pytestmark = [*NEEDED, pytest.mark.slow]
 PASSWORD = "correct horse"
 
 

@@ -14,7 +14,7 @@ from services import ROOT, Process
 
 from chat.store import Store
 
-pytestmark = NEEDED
+pytestmark = [*NEEDED, pytest.mark.slow]
 FIRST_LOAD_MAX_BYTES = 180_000
 FRAME_MAX_MS = 50
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
@@ -250,7 +250,6 @@ new PerformanceObserver((list) => (window.tasks_ms ??= []).push(...list.getEntri
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", LONG)
 def test_a_long_reply_is_drawn_without_slow_frames(
     server: str, store: Store, start_worker: Callable[..., Process], model_stub: ModelStub, visit: Visit, kind: str
