@@ -3,7 +3,9 @@
 import re
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import Schema, ValidationError
+from marshmallow.fields import Boolean, Constant, Dict, Field, Float, Integer, List, Nested, String
+from marshmallow.validate import And, Length, OneOf, Range, Regexp
 
 from app.parts import parts
 
@@ -29,7 +31,7 @@ def check_text(text: str, max_chars: int) -> str:
     return text
 
 
-class Text(fields.String):
+class Text(String):
     """A text of people: not blank, not too long, no control characters; MESSAGE_MAX_CHARS unless told."""
 
     def __init__(self, max_chars: int | None = None, **kwargs: Any) -> None:
@@ -41,150 +43,78 @@ class Text(fields.String):
         return check_text(text, self.max_chars or parts().config.message_max_chars)
 
 
-def message_id(**kwargs: Any) -> fields.String:
+def message_id(**options: Any) -> String:
     """The id of a message, which its client may choose."""
-    rule = validate.And(validate.Length(max=64), validate.Regexp(r"[A-Za-z0-9_-]+\Z"))
-    return fields.String(validate=rule, **kwargs)
+    return String(validate=And(Length(max=64), Regexp(r"[A-Za-z0-9_-]+\Z")), **options)
+
+
+def shape(name: str, /, **fields: "Field[Any]") -> type[Schema]:
+    """A schema, under the name that it has in the OpenAPI document."""
+    return Schema.from_dict(fields, name=name)
 
 
 # --- in ---
 
-
-class NewConversation(Schema):
-    name = Text(NAME_MAX_CHARS, load_default="")
-
-
-class Changes(Schema):
-    title = Text(TITLE_MAX_CHARS, required=True)
-
-
-class NewMessage(Schema):
-    text = Text(required=True)
-    id = message_id(load_default=None)
-
-
-class Retry(Schema):
-    reply_id = message_id(required=True)
-
-
-class PageQuery(Schema):
-    before = fields.Integer(load_default=None, validate=validate.Range(0, 2**31))
-    limit = fields.Integer(load_default=50, validate=validate.Range(1, PAGE_MAX))
-
-
-class EventsQuery(Schema):
-    after = fields.String(load_default=None)
-    wait = fields.Float(load_default=0, validate=validate.Range(0, POLL_MAX_S))
-
-
-class ExportQuery(Schema):
-    format = fields.String(load_default="json", validate=validate.OneOf(["json", "markdown"]))
-
-
-class SendFrame(Schema):
-    type = fields.Constant("send")
-    id = message_id(required=True)
-    text = Text(required=True)
-
-
-class StopFrame(Schema):
-    type = fields.Constant("stop")
-    message_id = message_id(required=True)
-
+NewConversation = shape("NewConversation", name=Text(NAME_MAX_CHARS, load_default=""))
+Changes = shape("Changes", title=Text(TITLE_MAX_CHARS, required=True))
+NewMessage = shape("NewMessage", text=Text(required=True), id=message_id(load_default=None))
+Retry = shape("Retry", reply_id=message_id(required=True))
+PageQuery = shape(
+    "PageQuery",
+    before=Integer(load_default=None, validate=Range(0, 2**31)),
+    limit=Integer(load_default=50, validate=Range(1, PAGE_MAX)),
+)
+EventsQuery = shape(
+    "EventsQuery", after=String(load_default=None), wait=Float(load_default=0, validate=Range(0, POLL_MAX_S))
+)
+ExportQuery = shape("ExportQuery", format=String(load_default="json", validate=OneOf(["json", "markdown"])))
+SendFrame = shape("SendFrame", type=Constant("send"), id=message_id(required=True), text=Text(required=True))
+StopFrame = shape("StopFrame", type=Constant("stop"), message_id=message_id(required=True))
 
 # --- out ---
 
-
-class Timing(Schema):
-    waited_ms = fields.Integer()
-    first_text_ms = fields.Integer()
-    total_ms = fields.Integer()
-
-
-class Failure(Schema):
-    code = fields.String()
-    detail = fields.String()
-    retryable = fields.Boolean()
-
-
-class Message(Schema):
-    id = fields.String()
-    role = fields.String(validate=validate.OneOf(["human", "bot"]))
-    text = fields.String()
-    at = fields.String(metadata={"format": "date-time"})
-    reply_to = fields.String()
-    status = fields.String(validate=validate.OneOf(["completed", "stopped", "failed"]))
-    timing = fields.Nested(Timing)
-    failure = fields.Nested(Failure)
-
-
-class RunningTurn(Schema):
-    message_id = fields.String()
-    reply_id = fields.String()
-    attempt = fields.Integer()
-    started_at = fields.String(metadata={"format": "date-time"})
-    text = fields.String()
-
-
-class Snapshot(Schema):
-    id = fields.String()
-    name = fields.String()
-    title = fields.String(allow_none=True)
-    started_at = fields.String(metadata={"format": "date-time"})
-    messages = fields.List(fields.Nested(Message))
-    total = fields.Integer()
-    pending = fields.List(fields.Nested(Message))
-    turn = fields.Nested(RunningTurn, allow_none=True)
-    position = fields.String()
-
-
-class Page(Schema):
-    messages = fields.List(fields.Nested(Message))
-    first = fields.Integer()
-    total = fields.Integer()
-
-
-class AcceptedMessage(Schema):
-    message = fields.Nested(Message)
-    position = fields.Integer()
-    outcome = fields.String(validate=validate.OneOf(["waiting", "running", "withdrawn", "finished"]))
-    reply = fields.Nested(Message)
-
-
-class Outcome(Schema):
-    outcome = fields.String()
-
-
-class Polled(Schema):
-    events = fields.List(fields.Dict())
-    position = fields.String()
-
-
-class Limits(Schema):
-    message_max_chars = fields.Integer()
-    pending_max = fields.Integer()
-    chat_ttl_s = fields.Integer()
-
-
-class About(Schema):
-    version = fields.String()
-    model = fields.String()
-    demo = fields.Boolean()
-    limits = fields.Nested(Limits)
-    registration = fields.Boolean()
-
-
-class Health(Schema):
-    status = fields.String()
-    version = fields.String()
-
-
-class Problem(Schema):
-    """RFC 9457, with a stable `code`."""
-
-    type = fields.String()
-    title = fields.String()
-    status = fields.Integer()
-    detail = fields.String()
-    code = fields.String()
-    fields_ = fields.Dict(data_key="fields")
+_TIME: Any = {"metadata": {"format": "date-time"}}
+Timing = shape("Timing", waited_ms=Integer(), first_text_ms=Integer(), total_ms=Integer())
+Failure = shape("Failure", code=String(), detail=String(), retryable=Boolean())
+Message = shape(
+    "Message",
+    id=String(),
+    role=String(validate=OneOf(["human", "bot"])),
+    text=String(),
+    at=String(**_TIME),
+    reply_to=String(),
+    status=String(validate=OneOf(["completed", "stopped", "failed"])),
+    timing=Nested(Timing),
+    failure=Nested(Failure),
+)
+RunningTurn = shape(
+    "RunningTurn", message_id=String(), reply_id=String(), attempt=Integer(), started_at=String(**_TIME), text=String()
+)
+Snapshot = shape(
+    "Snapshot",
+    id=String(),
+    name=String(),
+    title=String(allow_none=True),
+    started_at=String(**_TIME),
+    messages=List(Nested(Message)),
+    total=Integer(),
+    pending=List(Nested(Message)),
+    turn=Nested(RunningTurn, allow_none=True),
+    position=String(),
+)
+Page = shape("Page", messages=List(Nested(Message)), first=Integer(), total=Integer())
+AcceptedMessage = shape(
+    "AcceptedMessage",
+    message=Nested(Message),
+    position=Integer(),
+    outcome=String(validate=OneOf(["waiting", "running", "withdrawn", "finished"])),
+    reply=Nested(Message),
+)
+Outcome = shape("Outcome", outcome=String())
+Polled = shape("Polled", events=List(Dict()), position=String())
+Limits = shape("Limits", message_max_chars=Integer(), pending_max=Integer(), chat_ttl_s=Integer())
+About = shape("About", version=String(), model=String(), demo=Boolean(), limits=Nested(Limits), registration=Boolean())
+Health = shape("Health", status=String(), version=String())
+Problem = shape(
+    "Problem", type=String(), title=String(), status=Integer(), detail=String(), code=String(), fields=Dict()
+)
