@@ -79,12 +79,6 @@ class FencedOff(ChatError):
     code = "fenced_off"
 
 
-class TooSlow(ChatError):
-    """This client reads too slowly; resume from its position."""
-
-    code, retryable = "too_slow", True
-
-
 class ModelError(ChatError):
     """The model could not answer."""
 

@@ -19,6 +19,10 @@ T = TypeVar("T")
 
 # Scripts that find or make conversations; all others work on one that must exist.
 _BARE = ("create", "sweep")
+# Scripts that need no memory; all others are refused as a whole when Redis has none left.
+_FRUGAL = ("delete", "look", "page", "read", "snapshot")
+# How Redis begins an answer that says that it cannot do what it is asked just now.
+_NOT_NOW = ("BUSY ", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM", "READONLY", "TRYAGAIN")
 _REFUSALS: dict[str, type[errors.ChatError]] = {
     e.code: e for e in (errors.SchemaTooNew, errors.FencedOff, errors.NotLastTurn, errors.Busy)
 } | {
@@ -65,11 +69,15 @@ class Store:
 
 def guarded(call: Callable[[], T]) -> T:
     """Call Redis; its being away, full, read-only or loading becomes StoreUnavailable."""
+    # The class says enough: the message may hold an address with a password.
     try:
         return call()
-    except (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError, redis.OutOfMemoryError) as error:
-        # The class says enough; the message may hold an address with a password.
+    except (redis.ConnectionError, redis.TimeoutError) as error:
         raise errors.StoreUnavailable() from error
+    except redis.ResponseError as error:
+        if isinstance(error, redis.ReadOnlyError | redis.OutOfMemoryError) or str(error).startswith(_NOT_NOW):
+            raise errors.StoreUnavailable() from error
+        raise
 
 
 def connect(config: Config, patience: int = 1) -> "redis.Redis":
@@ -141,7 +149,9 @@ def _names() -> list[str]:
 @cache
 def _source(name: str) -> str:
     parts = ["common", name] if name in _BARE else ["common", "conversation", name]
-    return "\n".join((_lua() / f"{part}.lua").read_text() for part in parts)
+    # With a first line like this Redis refuses a script before it begins, not in the middle of its work.
+    first = "#!lua flags=allow-oom" if name in _FRUGAL else "#!lua"
+    return "\n".join([first, *((_lua() / f"{part}.lua").read_text() for part in parts)])
 
 
 def _lua() -> Path:

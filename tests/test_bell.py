@@ -47,7 +47,8 @@ def test_the_ring_is_quicker_than_the_sweep(
     ("given", "broker"),
     [
         ({"redis_url": "redis://host:1/2"}, "redis://host:1/2"),
-        ({"redis_url": "unix:///run/valkey.sock"}, "redis+socket:///run/valkey.sock"),
+        ({"redis_url": "unix:///run/valkey.sock"}, "redis+socket:///run/valkey.sock?virtual_host=0"),
+        ({"redis_url": "unix://:pw@/run/v.sock?db=2"}, "redis+socket://:pw@/run/v.sock?virtual_host=2"),
         ({"redis_url": "rediss://host:1/2"}, "rediss://host:1/2?ssl_cert_reqs=required"),
         ({"redis_url": "rediss://host:1", "redis_tls_verify": False}, "rediss://host:1?ssl_cert_reqs=none"),
         ({"redis_url": "redis+sentinel://:pw@a:1,b:2/main/3"}, "sentinel://:pw@a:1/3;sentinel://:pw@b:2/3"),

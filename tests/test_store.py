@@ -78,6 +78,29 @@ def test_a_restart_of_the_store_does_not_cost_a_patient_worker_its_turn(tmp_path
         store.close()
 
 
+def test_a_full_or_read_only_store_changes_nothing_and_can_be_read(tmp_path: Path) -> None:
+    with valkey(tmp_path) as url:
+        store = Store(Config(redis_url=url), patience=0)
+        chat = Conversation.create(store)
+        before, keys = chat.snapshot(), _contents(store)
+        for switch, off in ((("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0")),
+                            (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE"))):  # fmt: skip
+            store.client.execute_command(*switch)
+            with pytest.raises(StoreUnavailable):
+                chat.accept("Hi")
+            assert _contents(store) == keys
+            if switch[0] == "CONFIG":
+                assert chat.snapshot() == before
+            store.client.execute_command(*off)
+        chat.accept("Hi")
+        store.close()
+
+
+def _contents(store: Store) -> dict[str, object]:
+    """Every key with its value and whether it expires."""
+    return {key: (store.client.dump(key), store.client.ttl(key) > 0) for key in store.client.keys("*")}
+
+
 @pytest.mark.parametrize("address", ["http://host", "redis+sentinel://host:1", "redis://host:port"])
 def test_an_address_that_cannot_be_used_is_a_wrong_setting(address: str) -> None:
     with pytest.raises(ConfigError, match="REDIS_URL"):
