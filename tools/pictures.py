@@ -25,7 +25,7 @@ def main() -> None:
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
     with parley() as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport={"width": 760, "height": 640}, device_scale_factor=2, color_scheme="light")
+        page = browser.new_page(viewport={"width": 760, "height": 720}, device_scale_factor=2, color_scheme="light")
         page.goto(address)
         converse(page)
         page.screenshot(path=PICTURE)
