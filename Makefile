@@ -23,8 +23,8 @@ setup-dev: $(VENV)/.installed-dev
 test: setup-dev system-packages  ## Run every test
 	@$(PY) -m pytest
 
-test-quick: setup-dev  ## Run the tests that are not slow: under a minute
-	@$(PY) -m pytest -m "not slow"
+test-quick: setup-dev  ## Run the tests that are quick and need no browser: a minute
+	@$(PY) -m pytest -m "not slow and not browser"
 
 lint: setup-dev  ## Check style and types
 	@$(PY) -m ruff check --quiet .

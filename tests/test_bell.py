@@ -14,6 +14,7 @@ from chat.store import Store
 from tasks.broker import address, transport_options
 
 
+@pytest.mark.slow
 def test_a_message_is_taken_in_and_answered_later_when_the_broker_is_away(
     store: Store,
     start_web: Callable[..., tuple[str, Process]],

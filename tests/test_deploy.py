@@ -215,6 +215,7 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
     assert not [line for line in done.stderr.splitlines() if "parley" in line]
 
 
+@pytest.mark.slow
 def test_a_reload_refuses_nobody_and_a_client_goes_on_from_its_position(
     start_web: Callable[..., tuple[str, Process]], chat: Conversation
 ) -> None:

@@ -150,6 +150,7 @@ def test_connection_is_kept_for_the_next_reply(model_stub: ModelStub) -> None:
     assert model_stub.connections == 1
 
 
+@pytest.mark.slow
 def test_300_replies_at_once_need_no_waiting_and_no_warning(
     model_stub: ModelStub, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -123,6 +123,7 @@ def test_a_message_that_is_refused_stays_in_the_box(server: str, store: Store, p
     page.complaints.clear()  # type: ignore[attr-defined]  # the browser itself reports a 422
 
 
+@pytest.mark.slow
 def test_it_goes_on_after_a_restart_of_the_server(
     start_web: Callable[..., tuple[str, Process]], store: Store, page: Page
 ) -> None:

@@ -50,6 +50,7 @@ def test_a_store_that_is_away_is_said_to_be_so_soon() -> None:
     assert time.monotonic() - begun < 2
 
 
+@pytest.mark.slow
 def test_a_silent_store_is_given_up_after_its_time_limit() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         begun = time.monotonic()

@@ -203,6 +203,7 @@ def test_clean_releases_are_no_strikes(store: Store, chat: Conversation) -> None
     assert kinds(chat)[-1] == "failed"
 
 
+@pytest.mark.slow
 def test_the_sweep_names_what_nobody_works_on(hasty: Store, chat: Conversation) -> None:
     assert sweep(hasty) == []
     chat.accept("Hi")

@@ -71,6 +71,7 @@ def test_five_at_once_are_answered_in_order_beside_fifty_others(
         assert [reply["text"] for reply in ended(other)] == ["You said: Hi"]
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_followed_by_another_and_the_reply_is_whole(
     chat: Conversation, model_stub: ModelStub, start_worker: Start
 ) -> None:
@@ -89,6 +90,7 @@ def test_a_killed_worker_is_followed_by_another_and_the_reply_is_whole(
     assert [e.content["attempt"] for e in events(chat) if e.type == "started"] == [1, 2]
 
 
+@pytest.mark.slow
 def test_a_frozen_worker_that_wakes_up_changes_nothing(
     chat: Conversation, model_stub: ModelStub, start_worker: Start
 ) -> None:
@@ -108,6 +110,7 @@ def test_a_frozen_worker_that_wakes_up_changes_nothing(
     assert kinds(chat).count("completed") == 1
 
 
+@pytest.mark.slow
 def test_rings_that_are_lost_do_not_matter(
     store: Store, chat: Conversation, model_stub: ModelStub, start_worker: Start
 ) -> None:
@@ -149,6 +152,7 @@ def test_a_stop_reaches_a_model_that_says_nothing(
     assert (reply["text"], reply["status"]) == ("", "stopped")
 
 
+@pytest.mark.slow
 def test_clean_shutdowns_do_not_fail_a_long_reply(
     chat: Conversation, model_stub: ModelStub, start_worker: Start
 ) -> None:
@@ -165,6 +169,7 @@ def test_clean_shutdowns_do_not_fail_a_long_reply(
     assert (reply["text"], reply["status"]) == ("Patience is rewarded", "completed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("behaviour", "code"),
     [
@@ -203,6 +208,7 @@ def test_an_endless_reply_ends(chat: Conversation, model_stub: ModelStub, start_
     assert reply["text"]
 
 
+@pytest.mark.slow
 def test_a_broken_off_reply_is_written_again_from_its_beginning(
     chat: Conversation, model_stub: ModelStub, start_worker: Start
 ) -> None:
@@ -226,6 +232,7 @@ def test_a_deleted_conversation_ends_the_writing(
     wait_for(lambda: "fenced off" in worker.log.read_text())
 
 
+@pytest.mark.slow
 def test_no_text_and_no_whole_id_is_logged(chat: Conversation, model_stub: ModelStub, start_worker: Start) -> None:
     model_stub.behave("break_off")
     worker = start_worker(MODEL_URL=model_stub.url, LOG_LEVEL="debug", MODEL_TOKEN="very-secret", **BRIEF)
@@ -243,6 +250,7 @@ def test_a_wrong_setting_ends_the_start_with_one_line(start_worker: Start) -> No
     assert worker.log.read_text().strip() == "parley: LEASE_S takes a number, not 'soon'."
 
 
+@pytest.mark.slow
 def test_the_tiny_model_starts_beside_a_worker_without_model_url(chat: Conversation, start_worker: Start) -> None:
     worker = start_worker(MODEL_URL="")
     chat.accept("Hello!")
