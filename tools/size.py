@@ -20,7 +20,13 @@ def files(folders: Sequence[str], pattern: str = "*.py", without: Sequence[str] 
 
 
 def lines(paths: Iterator[Path]) -> int:
-    return sum(len(path.read_text().splitlines()) for path in paths)
+    """How many lines there are to read that are neither blank nor a comment."""
+    comments = {".py": "#", ".lua": "--"}
+    return sum(
+        bool(line.strip()) and not line.strip().startswith(comments[path.suffix])
+        for path in paths
+        for line in path.read_text().splitlines()
+    )
 
 
 def functions(paths: Iterator[Path]) -> list[tuple[int, str]]:
