@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import requests
 from model_stub import ModelStub
 from services import Process, wait_for
 
+from chat.config import Config
 from chat.conversation import Conversation
 from chat.events import ENDS, Event, Position
 from chat.store import Store
@@ -112,14 +114,17 @@ def test_a_frozen_worker_that_wakes_up_changes_nothing(
 
 @pytest.mark.slow
 def test_rings_that_are_lost_do_not_matter(
-    store: Store, chat: Conversation, model_stub: ModelStub, start_worker: Start
+    server: str, chat: Conversation, model_stub: ModelStub, start_worker: Start, redis_url: str
 ) -> None:
-    start_worker(MODEL_URL=model_stub.url)
-    chat.accept("Hi")
-    ended(chat)
+    messages = f"{server}/api/conversations/{chat.id}/messages"
     for n in range(3):
-        chat.accept(f"m{n}")  # nobody rings, as if the queue had been deleted
-    assert len(ended(chat, 4)) == 4
+        assert requests.post(messages, json={"text": f"m{n}"}, timeout=5).status_code == 202
+    broker = Store(Config(redis_url=f"{redis_url}?db=1"))
+    wait_for(lambda: broker.client.llen("parley") == 3)
+    broker.client.delete("parley")
+    broker.close()
+    start_worker(MODEL_URL=model_stub.url)
+    assert [reply["text"] for reply in ended(chat, 3)] == ["You said: m0", "You said: m1", "You said: m2"]
 
 
 def test_a_stop_in_mid_reply_keeps_the_partial_text_and_hangs_up(
