@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from model_stub import ModelStub
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from services import Process, wait_for
 
@@ -173,3 +174,34 @@ def test_the_documentation_shows_the_routes_without_breaking_its_policy(server: 
     page.goto(f"{server}/docs")
     expect(page.get_by_text("/api/conversations/{conversation_id}/messages", exact=True).first).to_be_visible()
     assert all(request.url.startswith((server, "data:")) for request in requests)
+
+
+JOIN = """
+([address, after]) => new Promise((resolve, reject) => {
+  const source = new EventSource(`${address}?after=${after}`);
+  let text = "", holes = 0;
+  source.addEventListener("delta", (event) => {
+    const delta = JSON.parse(event.data);
+    holes += delta.offset !== text.length;
+    text += delta.text;
+  });
+  source.addEventListener("completed", (event) => {
+    source.close();
+    resolve({ text, holes, whole: JSON.parse(event.data).message.text });
+  });
+})
+"""
+
+
+def test_offsets_count_as_javascript_does(
+    server: str, store: Store, page: Page, model_stub: ModelStub, start_worker: Callable[..., Process]
+) -> None:
+    odd = "An emoji 😀, 한국어, and a family 👨‍👩‍👧: all whole."
+    model_stub.say(odd, delay_s=0.015, piece_chars=2)
+    start_worker(MODEL_URL=model_stub.url)
+    chat = Conversation.create(store)
+    start = chat.snapshot()["position"]
+    page.goto(server)
+    chat.accept("Hi")
+    joined = page.evaluate(JOIN, [f"/api/conversations/{chat.id}/events", start])
+    assert joined == {"text": odd, "holes": 0, "whole": odd}
