@@ -135,8 +135,10 @@ class Hub:
     def leave(self) -> None:
         """End all streams: this process shuts down."""
         self._left.set()
-        for channel in list(self._channels.values()):
-            channel.look()
+        with self._lock:
+            for channel in self._channels.values():
+                channel.confirmed.set()
+                channel.look()
         with self._lock, suppress(StoreUnavailable):
             if self._live:
                 self._live.ping()
@@ -156,7 +158,7 @@ class Hub:
                 self._tell("subscribe", name)
             channel.watches.add(watch)
         try:
-            if not channel.confirmed.wait(CONFIRM_S):
+            if not self._left.is_set() and not channel.confirmed.wait(CONFIRM_S):
                 raise StoreUnavailable()
             yield watch
         finally:

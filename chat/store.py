@@ -127,10 +127,11 @@ def _through_sentinel(address: str, options: dict[str, Any]) -> "redis.Redis":
 
 
 def check(client: "redis.Redis") -> None:
-    """Raise StoreUnavailable when Redis does not answer, StoreUnsuitable when it has no JSON commands."""
+    """Raise StoreUnavailable when Redis does not answer, StoreUnsuitable when it lacks JSON or sharded pub/sub."""
     try:
         # Not the name of a key that exists, such as that of the Celery queue.
         guarded(lambda: client.json().get("parley:no-such-document"))
+        guarded(lambda: client.spublish("parley:nobody-listens", ""))
     except redis.ResponseError as error:
         raise errors.StoreUnsuitable() from error
 

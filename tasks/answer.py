@@ -77,6 +77,8 @@ def leave(**_: Any) -> None:
     """Have the running turns given back; Celery waits for their tasks to end. Runs inside a signal handler."""
     if _worker:
         _worker.keeper.leaving.set()
+        if _worker.tiny:
+            _worker.tiny.leave()
 
 
 @worker_shutdown.connect
