@@ -43,7 +43,7 @@ pictures: setup-dev system-packages  ## Take the README's picture anew, in Chrom
 reset: setup  ## Empty DATA_DIR (.data): every conversation of `make run` is lost
 	@$(PY) -m tools.reset
 
-model:  ## Train the tiny GPT-J anew (a quarter of an hour, an environment of its own)
+model:  ## Train the tiny GPT-J anew (half an hour, an environment of its own)
 	@$(PYTHON) -m venv .venv-train
 	@.venv-train/bin/python -m pip install --quiet -r gptj/train/requirements.txt
 	@.venv-train/bin/python -m gptj.train

@@ -47,7 +47,7 @@ class Config:
     )
     model_token: str = setting("", "Bearer token for MODEL_URL.", secret=True)
     model_context_tokens: int = setting(2048, "Tokens that the model can take in, prompt and reply together.", 64)
-    model_max_new_tokens: int = setting(160, "Longest reply, in the model's tokens.", 1)
+    model_max_new_tokens: int = setting(256, "Longest reply, in the model's tokens.", 1)
     model_temperature: float = setting(0.4, "Sampling temperature; 0 always takes the likeliest word.", 0)
     model_top_p: float = setting(0.9, "Nucleus sampling: share of the probability that is drawn from.", 0)
     model_connect_s: float = setting(3.0, "Seconds to wait for a connection to the model's server.", 0.01)
