@@ -111,7 +111,7 @@ def test_prompt_and_settings_are_sent_as_the_protocol_wants(model_stub: ModelStu
     body = model_stub.bodies[0]
     assert body["inputs"] == PROMPT and body["stream"] is True and body["options"] == {"use_cache": False}
     assert body["parameters"] == {
-        "max_new_tokens": 160,
+        "max_new_tokens": 256,
         "return_full_text": False,
         "stop": ["Human:", "\nBot:"],
         "truncate": 2048 - 160,
