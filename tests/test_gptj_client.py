@@ -114,7 +114,7 @@ def test_prompt_and_settings_are_sent_as_the_protocol_wants(model_stub: ModelStu
         "max_new_tokens": 256,
         "return_full_text": False,
         "stop": ["Human:", "\nBot:"],
-        "truncate": 2048 - 160,
+        "truncate": 2048 - 256,
         "do_sample": True,
         "temperature": 0.4,
         "top_p": 0.9,
