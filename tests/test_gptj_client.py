@@ -54,6 +54,10 @@ def cleaned(parts: list[str], finish: str | None = "eos_token") -> str:
 WORDS = st.lists(st.sampled_from([*"HumanBot: \n\t", "Human:", "Bot:", "\nBot:", "a", "é", "🙂", "Hum", "\r\n"]))
 
 
+def test_a_letter_before_a_mark_makes_it_none() -> None:
+    assert cleaned(["\nHBot:"], "length") == cleaned(["\nHB", "ot:"], "length") == "HBot:"
+
+
 @given(WORDS.map("".join), st.data())
 def test_reply_is_the_same_however_it_was_cut(text: str, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)))))
