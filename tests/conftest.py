@@ -1,9 +1,11 @@
 """What the tests share: one Valkey with RedisJSON for the session, emptied before each test that uses it."""
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import requests
 from model_stub import ModelStub
@@ -11,6 +13,10 @@ from services import Process, free_port, python, valkey, wait_for
 
 from chat.config import Config
 from chat.store import Store
+
+# In CI the same examples each time, so that a change fails for what it changed; elsewhere new ones each time.
+hypothesis.settings.register_profile("parley", deadline=None, derandomize="CI" in os.environ)
+hypothesis.settings.load_profile("parley")
 
 WORKER = python(*"-m celery -A tasks worker -P gevent --without-gossip --without-mingle --without-heartbeat".split())
 WEB = python("-m", "gunicorn", "wsgi:app")
