@@ -187,13 +187,17 @@ class Hub:
                         live.subscribe(*self._channels)
                 self._hand_out(live)
             except StoreUnavailable:
-                # Whoever watches reads again when its channel is confirmed.
-                time.sleep(AGAIN_S)
+                log.warning("the hub has lost Redis and tries again")
+            except Exception:
+                # Whatever it was: without this loop no stream of this process would hear of anything.
+                log.exception("the hub failed and tries again")
             finally:
                 with self._lock:
                     dead, self._live = self._live, None
                 if dead:
                     dead.close()
+            # Whoever watches reads again when its channel is confirmed.
+            self._left.wait(AGAIN_S)
 
     def _hand_out(self, live: Live) -> None:
         while not self._left.is_set():
@@ -219,4 +223,4 @@ class Hub:
             except StoreUnavailable:
                 continue
             for channel, answer in zip(channels, answers, strict=True):
-                channel.look(Position(*answer[1:]) if answer[0] == "ok" else None)
+                channel.look(Position(*answer[1:]) if answer[:1] == ["ok"] else None)

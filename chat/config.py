@@ -37,7 +37,7 @@ class Config:
         "", "Celery's broker, of any kind that kombu knows; REDIS_URL when it is not set.", secret=True
     )
     cors_origins: tuple[str, ...] = setting((), "Origins of other sites whose pages may use this server.")
-    chat_ttl_s: int = setting(3600, "Seconds that a guest's conversation lives after its last use.", 1)
+    chat_ttl_s: int = setting(3600, "Seconds that a guest's conversation lives after its last use.", 30)
     message_max_chars: int = setting(4000, "Longest message, in characters.", 1)
     pending_max: int = setting(16, "Messages that may wait in one conversation.", 1)
     model_url: str = setting(
@@ -74,6 +74,10 @@ def from_environ(environ: Mapping[str, str] = os.environ) -> Config:
     config = Config(**values)
     if config.log_level not in ("debug", "info", "warning", "error"):
         raise ConfigError("LOG_LEVEL takes debug, info, warning or error.")
+    if config.port > 65535:
+        raise ConfigError("PORT takes a number of at most 65535.")
+    if config.renew_s * 3 > config.lease_s:
+        raise ConfigError("RENEW_S must be at most a third of LEASE_S, or a living worker could lose its turn.")
     if config.model_max_new_tokens >= config.model_context_tokens:
         raise ConfigError("MODEL_MAX_NEW_TOKENS must be smaller than MODEL_CONTEXT_TOKENS.")
     if config.model_url and urlsplit(config.model_url).scheme not in ("http", "https"):

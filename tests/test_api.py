@@ -193,7 +193,7 @@ def test_stop_says_what_became_of_it(client: FlaskClient, store: Store, chat: Co
     assert stop("m1").json == {"outcome": "stopping"}
     assert stop("m2").json == {"outcome": "stopped"}
     turn.finish("stopped")
-    assert stop("m1").json == {"outcome": "finished"}
+    assert stop("m1").json == {"outcome": "stopped"}
     assert (stop("never").status_code, stop("never").json["code"]) == (404, "message_unknown")
 
 

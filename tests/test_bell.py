@@ -1,5 +1,6 @@
 """Ringing: a courtesy to a worker, never a condition."""
 
+import socket
 import time
 from collections.abc import Callable
 
@@ -30,6 +31,20 @@ def test_a_message_is_taken_in_and_answered_later_when_the_broker_is_away(
     wait_for(lambda: "the broker cannot be reached" in web.log.read_text())
     start_worker(MODEL_URL=model_stub.url)
     wait_for(lambda: chat.snapshot()["total"] == 4)
+
+
+def test_a_broker_that_hangs_delays_no_answer(store: Store, start_web: Callable[..., tuple[str, Process]]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        server, _ = start_web(BROKER_URL=f"redis://127.0.0.1:{silent.getsockname()[1]}")
+        chat = Conversation.create(store)
+        address = f"{server}/api/conversations/{chat.id}/messages"
+        begun = time.monotonic()
+        for n in range(12):
+            assert requests.post(address, json={"text": f"m{n}"}, timeout=5).status_code == 202
+        events = {"Accept": "text/event-stream"}
+        with requests.post(address, json={"text": "Hi"}, headers=events, stream=True, timeout=5) as answer:
+            assert "accepted" in next(line for line in answer.iter_lines() if line.startswith(b"event")).decode()
+        assert time.monotonic() - begun < 4
 
 
 def test_the_ring_is_quicker_than_the_sweep(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from model_stub import ModelStub
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 from services import Process, wait_for
 
 from chat.conversation import Conversation
@@ -205,3 +205,24 @@ def test_offsets_count_as_javascript_does(
     chat.accept("Hi")
     joined = page.evaluate(JOIN, [f"/api/conversations/{chat.id}/events", start])
     assert joined == {"text": odd, "holes": 0, "whole": odd}
+
+
+def test_a_message_whose_answer_was_lost_is_not_doubled(server: str, store: Store, page: Page) -> None:
+    page.goto(server)
+    lost = []
+
+    def lose_the_first(route: Route) -> None:
+        if lost:
+            return route.continue_()
+        lost.append(route.fetch())
+        return route.abort()
+
+    page.route("**/messages", lose_the_first)
+    send(page, "Only once")
+    expect(page.locator("#notice")).to_be_visible()
+    assert lost
+    expect(page.get_by_label("Message")).to_have_value("Only once")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Message")).to_have_value("")
+    assert len(conversation(page, store).snapshot()["pending"]) == 1
+    page.complaints.clear()  # type: ignore[attr-defined] -- the request that failed

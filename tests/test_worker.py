@@ -3,13 +3,15 @@
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 from model_stub import ModelStub
-from services import Process, wait_for
+from services import Process, free_port, valkey, wait_for
 
+from chat import keys
 from chat.config import Config
 from chat.conversation import Conversation
 from chat.events import ENDS, Event, Position
@@ -210,7 +212,12 @@ def test_an_endless_reply_ends(chat: Conversation, model_stub: ModelStub, start_
     start_worker(MODEL_URL=model_stub.url, TURN_LIMIT_S="1.5")
     chat.accept("Hi")
     (reply,) = ended(chat)
-    assert reply["text"]
+    assert reply["text"] and reply["status"] == "completed"
+    assert kinds(chat).count("completed") == 1
+    assert reply["timing"]["total_ms"] < 3000 + reply["timing"]["waited_ms"]
+    model_stub.behave("answer")
+    chat.accept("Again")
+    assert ended(chat, 2)[1]["text"] == "You said: Again"
 
 
 @pytest.mark.slow
@@ -247,6 +254,76 @@ def test_no_text_and_no_whole_id_is_logged(chat: Conversation, model_stub: Model
     assert "the model failed" in log
     for secret in ("canary", chat.id, "very-secret"):
         assert secret not in log
+
+
+def test_a_broker_that_is_away_does_not_keep_a_message_waiting(
+    chat: Conversation, model_stub: ModelStub, start_worker: Start
+) -> None:
+    start_worker(MODEL_URL=model_stub.url, BROKER_URL=f"redis://127.0.0.1:{free_port()}", **BRIEF)
+    chat.accept("Hi")
+    assert ended(chat)[0]["text"] == "You said: Hi"
+
+
+@pytest.mark.slow
+def test_a_store_that_takes_no_writes_for_a_while_costs_no_turn(
+    tmp_path: Path, model_stub: ModelStub, start_worker: Start
+) -> None:
+    """Such as a primary without its replicas: every script is refused, then all is well again."""
+    with valkey(tmp_path) as url:
+        store = Store(Config(redis_url=url))
+        chat = Conversation.create(store)
+        model_stub.say("Patience is rewarded")
+        model_stub.hold_after(2)
+        worker = start_worker(MODEL_URL=model_stub.url, REDIS_URL=url)
+        chat.accept("Hi", "m1")
+        wait_for(lambda: partial(chat) == "Patience")
+        store.client.config_set("min-replicas-to-write", 1)
+        wait_for(lambda: worker.log.read_text().count("Redis cannot be reached") >= 3)
+        model_stub.release()
+        wait_for(lambda: worker.log.read_text().count("Redis cannot be reached") >= 6)
+        store.client.config_set("min-replicas-to-write", 0)
+        (reply,) = ended(chat)
+        assert reply["text"] == "Patience is rewarded"
+        assert kinds(chat).count("started") == 1
+        chat.accept("Again")
+        ended(chat, 2)
+        store.close()
+
+
+@pytest.mark.slow
+def test_a_conversation_that_cannot_be_answered_stands_in_nobodys_way(
+    store: Store, chat: Conversation, model_stub: ModelStub, start_worker: Start
+) -> None:
+    newer, broken = Conversation.create(store), Conversation.create(store)
+    for poisoned in (newer, broken):
+        poisoned.accept("Hi")
+    store.client.hset(f"{keys.conversation(newer.id)[0]}:run", "schema", 99)
+    store.client.hdel(f"{keys.conversation(broken.id)[0]}:run", "schema")
+    worker = start_worker(may_fail=True, MODEL_URL=model_stub.url, **BRIEF)
+    wait_for(lambda: "newer version" in worker.log.read_text())
+    chat.accept("Hi")
+    assert ended(chat)[0]["text"] == "You said: Hi"
+    assert worker.log.read_text().count("newer version") == 1
+
+
+@pytest.mark.slow
+def test_a_worker_ends_in_time_also_when_redis_hangs(
+    tmp_path: Path, model_stub: ModelStub, start_worker: Start
+) -> None:
+    model_stub.hold_after(1)
+    with valkey(tmp_path) as url:
+        store = Store(Config(redis_url=url))
+        chat = Conversation.create(store)
+        worker = start_worker(may_fail=True, MODEL_URL=model_stub.url, REDIS_URL=url, BROKER_URL="")
+        chat.accept("Hi")
+        model_stub.wait_held()
+        pid = store.client.info("server")["process_id"]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            worker.end(signal.SIGTERM, within_s=25)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+            store.close()
 
 
 def test_a_wrong_setting_ends_the_start_with_one_line(start_worker: Start) -> None:

@@ -161,6 +161,9 @@ async function attempt(action) {
   }
 }
 
+// What was not taken in yet, as far as we know: the same text again goes under the same id.
+let unsent = {};
+
 async function send(text) {
   if (!conversation) {
     $("messages").replaceChildren();
@@ -168,7 +171,9 @@ async function send(text) {
     history.replaceState(null, "", `#${conversation}`);
     open(null);
   }
-  await post(path("/messages"), { text, id: newId() });
+  if (unsent.text !== text) unsent = { text, id: newId() };
+  await post(path("/messages"), unsent);
+  unsent = {};
   notice("");
 }
 
