@@ -30,9 +30,9 @@ test: setup-dev system-packages client  ## Run every test
 	@$(PY) -m tools.frontend test
 	@$(PY) -m pytest
 
-test-quick: setup-dev client  ## Run the tests that are not slow: under a minute
+test-quick: setup-dev client  ## Run the tests that are quick and need no browser: a minute
 	@$(PY) -m tools.frontend test
-	@$(PY) -m pytest -m "not slow"
+	@$(PY) -m pytest -m "not slow and not browser"
 
 lint: setup-dev  ## Check style and types
 	@$(PY) -m ruff check --quiet .
@@ -52,7 +52,7 @@ pictures: setup-dev system-packages client  ## Take the README's picture anew, i
 reset: setup  ## Empty DATA_DIR (.data): every conversation of `make run` is lost
 	@$(PY) -m tools.reset
 
-model:  ## Train the tiny GPT-J anew (a quarter of an hour, an environment of its own)
+model:  ## Train the tiny GPT-J anew (half an hour, an environment of its own)
 	@$(PYTHON) -m venv .venv-train
 	@.venv-train/bin/python -m pip install --quiet -r gptj/train/requirements.txt
 	@.venv-train/bin/python -m gptj.train

@@ -12,7 +12,7 @@ except ConfigError as error:
     raise SystemExit(f"parley: {error.detail}") from None
 
 worker_concurrency = _config.worker_concurrency
-# A ring is taken only by a worker that can answer at once; what waits here would expire.
+# A ring that waits behind others in a busy worker expires; the fewer of them the better.
 worker_prefetch_multiplier = 1
 worker_disable_rate_limits = True
 worker_send_task_events = False

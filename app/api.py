@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from flask import Response, after_this_request, request
+from flask import Response, request
 
 from app import logins, schemas, stream
 from app.export import as_json, as_markdown
@@ -100,10 +100,9 @@ def send(new: Json, conversation_id: str) -> Any:
     """
     conversation = find(conversation_id)
     accepted = conversation.accept(new["text"], new["id"])
-    if _wants([JSON, EVENTS]) == JSON:
-        _ring_after_the_answer(conversation)
-        return {name: value for name, value in vars(accepted).items() if value is not None}
     ring(conversation.id)
+    if _wants([JSON, EVENTS]) == JSON:
+        return {name: value for name, value in vars(accepted).items() if value is not None}
     return stream.event_stream(turn_events(parts().hub, conversation, accepted, stream.PING_S))
 
 
@@ -121,7 +120,7 @@ def retry(wanted: Json, conversation_id: str, message_id: str) -> Json:
     """Answer the last message again, in place of the reply that is named."""
     conversation = find(conversation_id)
     outcome = conversation.retry(_known(message_id), wanted["reply_id"])
-    _ring_after_the_answer(conversation)
+    ring(conversation.id)
     return {"outcome": outcome}
 
 
@@ -167,12 +166,3 @@ def _known(message_id: str) -> str:
 def _wants(offers: list[str]) -> str:
     """Which of the types on offer the client wants most; the first where it does not say."""
     return request.accept_mimetypes.best_match(offers, offers[0]) or offers[0]
-
-
-def _ring_after_the_answer(conversation: Conversation) -> None:
-    """Ring the bell when the client has its answer: it need not wait for the broker. A repeat rings too."""
-
-    @after_this_request
-    def arrange(response: Response) -> Response:
-        response.call_on_close(lambda: ring(conversation.id))
-        return response

@@ -80,7 +80,7 @@ class _Replies:
         messages = content["messages"] if event.type == "reset" else [content.get("message", {})]
         replies = [m for m in messages if m.get("role") == "bot" and m["id"] not in self._had]
         self._had.update(reply["id"] for reply in replies)
-        return [_message(reply | {"text": APOLOGY} if reply["status"] == "failed" else reply) for reply in replies]
+        return [_message(reply) for reply in replies]
 
 
 def _hear(ws: WebSocket, conversation: Conversation, text: str | bytes) -> None:
@@ -111,7 +111,8 @@ def _session(snapshot: Json, messages: list[Json]) -> Json:
 
 
 def _message(message: Json, prefix: str = "") -> Json:
-    return {"id": message["id"], "msg": prefix + message["text"], "timestamp": message["at"]}
+    text = APOLOGY if message.get("status") == "failed" else message["text"]
+    return {"id": message["id"], "msg": prefix + text, "timestamp": message["at"]}
 
 
 @blueprint.errorhandler(ChatError)

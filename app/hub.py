@@ -150,8 +150,10 @@ class Hub:
     def leave(self) -> None:
         """End all streams: this process shuts down."""
         self.left.set()
-        for channel in list(self._channels.values()):
-            channel.look()
+        with self._lock:
+            for channel in self._channels.values():
+                channel.confirmed.set()
+                channel.look()
         with self._lock, suppress(StoreUnavailable):
             if self._live:
                 self._live.ping()
@@ -171,7 +173,7 @@ class Hub:
                 self._tell("subscribe", name)
             channel.watches.add(watch)
         try:
-            if not channel.confirmed.wait(CONFIRM_S):
+            if not self.left.is_set() and not channel.confirmed.wait(CONFIRM_S):
                 raise StoreUnavailable()
             yield watch
         finally:
@@ -200,13 +202,17 @@ class Hub:
                         live.subscribe(*self._channels)
                 self._hand_out(live)
             except StoreUnavailable:
-                # Whoever watches reads again when its channel is confirmed.
-                time.sleep(AGAIN_S)
+                log.warning("the hub has lost Redis and tries again")
+            except Exception:
+                # Whatever it was: without this loop no stream of this process would hear of anything.
+                log.exception("the hub failed and tries again")
             finally:
                 with self._lock:
                     dead, self._live = self._live, None
                 if dead:
                     dead.close()
+            # Whoever watches reads again when its channel is confirmed.
+            self.left.wait(AGAIN_S)
 
     def _hand_out(self, live: Live) -> None:
         while not self.left.is_set():
@@ -233,7 +239,7 @@ class Hub:
             except StoreUnavailable:
                 continue
             for channel, answer in zip(channels, answers, strict=True):
-                channel.look(Position(*answer[1:]) if answer[0] == "ok" else None)
+                channel.look(Position(*answer[1:]) if answer[:1] == ["ok"] else None)
 
     def _log_out(self, watches: list[Watch]) -> None:
         """End the streams whose sessions are over."""

@@ -27,15 +27,7 @@ STATUSES: dict[type[errors.ChatError], int] = {
     errors.StoreUnsuitable: 503,
     errors.SchemaTooNew: 503,
 }
-CODES = {
-    400: "bad_request",
-    404: "not_found",
-    405: "method_not_allowed",
-    413: "too_large",
-    415: "unsupported_media_type",
-    422: "invalid",
-    500: "internal",
-}
+CODES = {413: "too_large", 422: "invalid", 500: "internal"}
 RETRY_AFTER_S = {errors.QueueFull: 2, errors.StoreUnavailable: 1}
 
 
@@ -71,7 +63,8 @@ def of_http(error: HTTPException) -> Response:
     more = {"fields": next(iter(told.values()))} if told else {}
     detail = "Some fields are not as they should be." if more else error.description
     headers = {name: value for name, value in error.get_headers() if name.lower() in ("allow", "retry-after")}
-    return _problem(status, CODES.get(status, f"http_{status}"), detail, headers, **more)
+    code = CODES.get(status) or error.name.lower().replace(" ", "_")
+    return _problem(status, code, detail, headers, **more)
 
 
 def of_handshake(error: RemoteProtocolError) -> Response:

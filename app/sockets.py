@@ -16,7 +16,7 @@ from app.wire import SteadySocket
 from chat.errors import ChatError, LoginRequired
 from chat.events import Event
 
-POLICY, TOO_BIG, BROKEN, AGAIN, LOGIN = 1008, 1009, 1011, 1013, 4001
+POLICY, BROKEN, AGAIN, LOGIN = 1008, 1011, 1013, 4001
 # So soon after its client has gone a socket is given up.
 PING_S = 5
 CLOSE_S = 2

@@ -47,7 +47,7 @@ class Config:
         "Proxies in front of the web process that add to X-Forwarded-For; attempts to log in are counted by address.",
         0,
     )
-    chat_ttl_s: int = setting(3600, "Seconds that a guest's conversation lives after its last use.", 1)
+    chat_ttl_s: int = setting(3600, "Seconds that a guest's conversation lives after its last use.", 30)
     message_max_chars: int = setting(4000, "Longest message, in characters.", 1)
     pending_max: int = setting(16, "Messages that may wait in one conversation.", 1)
     model_url: str = setting(
@@ -57,7 +57,7 @@ class Config:
     )
     model_token: str = setting("", "Bearer token for MODEL_URL.", secret=True)
     model_context_tokens: int = setting(2048, "Tokens that the model can take in, prompt and reply together.", 64)
-    model_max_new_tokens: int = setting(160, "Longest reply, in the model's tokens.", 1)
+    model_max_new_tokens: int = setting(256, "Longest reply, in the model's tokens.", 1)
     model_temperature: float = setting(0.4, "Sampling temperature; 0 always takes the likeliest word.", 0)
     model_top_p: float = setting(0.9, "Nucleus sampling: share of the probability that is drawn from.", 0)
     model_connect_s: float = setting(3.0, "Seconds to wait for a connection to the model's server.", 0.01)
@@ -84,6 +84,10 @@ def from_environ(environ: Mapping[str, str] = os.environ) -> Config:
     config = Config(**values)
     if config.log_level not in ("debug", "info", "warning", "error"):
         raise ConfigError("LOG_LEVEL takes debug, info, warning or error.")
+    if config.port > 65535:
+        raise ConfigError("PORT takes a number of at most 65535.")
+    if config.renew_s * 3 > config.lease_s:
+        raise ConfigError("RENEW_S must be at most a third of LEASE_S, or a living worker could lose its turn.")
     if config.registration not in ("open", "closed"):
         raise ConfigError("REGISTRATION takes open or closed.")
     if config.model_max_new_tokens >= config.model_context_tokens:

@@ -26,7 +26,7 @@ class StoreUnavailable(ChatError):
 
 
 class StoreUnsuitable(ChatError):
-    """This Redis has no JSON commands: use Redis 8, Redis Stack, or Valkey with a JSON module."""
+    """This Redis has no JSON commands, or is older than 7: use Redis 8, Redis Stack 7, or Valkey with RedisJSON."""
 
     code = "store_unsuitable"
 
@@ -117,12 +117,6 @@ class FencedOff(ChatError):
     """Another worker has taken this turn over."""
 
     code = "fenced_off"
-
-
-class TooSlow(ChatError):
-    """This client reads too slowly; resume from its position."""
-
-    code, retryable = "too_slow", True
 
 
 class ModelError(ChatError):

@@ -66,6 +66,14 @@ class Live:
         self._pool.release(self._connection)
 
     def _send(self, *command: str) -> None:
-        packed = self._connection.pack_command(*command)
+        # Past redis-py's own sending: that hangs up and reconnects by itself when it fails, under the feet of the
+        # thread that hears.
+        packed = b"".join(self._connection.pack_command(*command))
         with self._sending:
-            guarded(lambda: self._connection.send_packed_command(packed, check_health=False))
+            sock = self._connection._sock
+            if sock is None:
+                raise StoreUnavailable()
+            try:
+                sock.sendall(packed)
+            except OSError as error:
+                raise StoreUnavailable() from error

@@ -9,7 +9,8 @@ ROLES = {"human": "Human", "bot": "Bot"}
 
 # Conservative for text in Latin letters, where GPT-J's tokens hold four bytes; the server cuts what is still too long.
 BYTES_PER_TOKEN = 3
-_ROLE_LINE = re.compile(r"\s*(human|bot)\s*:", re.IGNORECASE)
+# A role's name alone on its line counts too: the colon may stand on the next.
+_ROLE_LINE = re.compile(r"\s*(human|bot)\s*(:|$)", re.IGNORECASE)
 
 
 def build(window: Sequence[dict[str, Any]], context_tokens: int, max_new_tokens: int) -> str:
@@ -40,7 +41,7 @@ def escape(text: str) -> str:
 
 def _plain(line: str) -> str:
     """The line as a reader sees it: compatibility forms folded, control and format characters gone."""
-    folded = unicodedata.normalize("NFKC", line[:200])
+    folded = unicodedata.normalize("NFKC", line)
     return "".join(char for char in folded if unicodedata.category(char) not in ("Cf", "Cc", "Mn"))
 
 

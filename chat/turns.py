@@ -94,8 +94,8 @@ def renew(store: Store, turns: Sequence[Turn]) -> dict[str, list[Turn]]:
     answers = store.run_all(turn.renewal for turn in turns)
     found: dict[str, list[Turn]] = {"stop": [], "fenced": []}
     for turn, answer in zip(turns, answers, strict=True):
-        if answer[0] != "go":
-            found["stop" if answer[0] == "stop" else "fenced"].append(turn)
+        if answer != ["go"]:
+            found["stop" if answer == ["stop"] else "fenced"].append(turn)
     return found
 
 

@@ -1,14 +1,18 @@
 """The one task: answer the next message of a conversation."""
 
 import logging
+import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+import kombu.utils.functional
 from celery.signals import worker_init, worker_shutdown, worker_shutting_down
+from celery.worker import worker as celery_worker
 
 from chat import store
 from chat.config import Config, from_environ
-from chat.errors import StoreUnavailable, StoreUnsuitable
+from chat.errors import ChatError, StoreUnavailable, StoreUnsuitable
 from chat.store import Store
 from chat.turns import Turn
 from gptj.client import Model
@@ -18,8 +22,8 @@ from tasks.keeper import Keeper
 from tasks.tiny import Server
 from tasks.writing import Writing
 
-# About 20 seconds: a restart of Redis must not cost the reply that is being written.
-PATIENCE = 40
+# A restart of Redis must not cost the reply that is being written.
+PATIENCE_S = 20
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +35,9 @@ class Worker:
         self.tiny = None if config.model_url else Server()
         if self.tiny:
             config = replace(config, model_url=self.tiny.url)
-        self.store = Store(config, PATIENCE)
+        self.store = Store(config, PATIENCE_S)
         self.model = Model(config)
-        self.keeper = Keeper(config, ring)
+        self.keeper = Keeper(config, ring, answer)
 
 
 _worker: Worker | None = None
@@ -51,16 +55,23 @@ def answer(conversation_id: str) -> None:
             ring(conversation_id)
     except StoreUnavailable:
         log.error("Redis stayed away; the turn of %.8s is left to its lease", conversation_id)
+    except ChatError as error:
+        log.error("%.8s cannot be answered: %s", conversation_id, error.detail)
     except Exception:
         log.exception("answering %.8s failed", conversation_id)
         if turn:
-            turn.release(strike=True)
+            with suppress(ChatError):
+                turn.release(strike=True)
 
 
 @worker_init.connect
 def start(**_: Any) -> None:
     """Make the parts when the worker starts, once gevent has patched what blocks. Ends a start that cannot work."""
     global _worker
+    # gevent, while it patches, makes Celery import kombu, which so keeps the sleep that stops the whole process
+    # (gevent 26.9, Celery 5.7): a broker that is away would freeze every turn.
+    for module in (kombu.utils.functional, celery_worker):
+        vars(module)["sleep"] = time.sleep
     config = from_environ()
     try:
         store.check(store.connect(config))
@@ -76,7 +87,10 @@ def start(**_: Any) -> None:
 def leave(**_: Any) -> None:
     """Have the running turns given back; Celery waits for their tasks to end. Runs inside a signal handler."""
     if _worker:
-        _worker.keeper.leaving.set()
+        _worker.keeper.leave()
+        _worker.store.patience_s = 0
+        if _worker.tiny:
+            _worker.tiny.leave()
 
 
 @worker_shutdown.connect

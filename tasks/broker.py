@@ -1,7 +1,7 @@
 """The broker's address in kombu's words, where it is a Redis that was named in Parley's."""
 
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from chat.config import Config
 
@@ -12,7 +12,9 @@ def address(config: Config) -> str:
         return config.broker_url
     url = urlsplit(config.redis_url)
     if url.scheme == "unix":
-        return f"redis+socket://{url.path}"
+        credentials = f"{url.netloc.rpartition('@')[0]}@" if "@" in url.netloc else ""
+        db = parse_qs(url.query).get("db", ["0"])[0]
+        return f"redis+socket://{credentials}{url.path}?virtual_host={db}"
     if url.scheme == "rediss":
         joint = "&" if url.query else "?"
         return f"{config.redis_url}{joint}ssl_cert_reqs={'required' if config.redis_tls_verify else 'none'}"

@@ -30,6 +30,10 @@ class Server:
         log.warning("MODEL_URL is not set: a tiny demo GPT-J answers, started beside this worker at %s", self.url)
         Thread(target=self._keep, daemon=True, name="tiny").start()
 
+    def leave(self) -> None:
+        """Start it no more; what runs may end."""
+        self._ended.set()
+
     def end(self) -> None:
         self._ended.set()
         if self._popen:

@@ -62,6 +62,10 @@ class Writing:
             self._heard.put(("done", ""))
         except ModelError as error:
             self._heard.put(("error", error))
+        except Exception:
+            # Nobody else would end this turn: its lease is renewed for as long as it is written.
+            log.exception("reading the model failed")
+            self._heard.put(("error", ModelBroke()))
 
     def _write(self) -> tuple[str, str | ModelError, str]:
         """Emit what is heard until something ends it: what, more about it, and the text not yet emitted."""

@@ -37,6 +37,7 @@ class Process:
     """A process in a group of its own, its output in a file, so that a failing test can show it."""
 
     address = ""
+    may_fail = False  # whether a traceback in its log is part of the test
 
     def __init__(self, command: list[str], log: Path, **environ: str) -> None:
         self.log = log

@@ -1,5 +1,6 @@
 """Ringing: a courtesy to a worker, never a condition."""
 
+import socket
 import time
 from collections.abc import Callable
 
@@ -14,6 +15,7 @@ from chat.store import Store
 from tasks.broker import address, transport_options
 
 
+@pytest.mark.slow
 def test_a_message_is_taken_in_and_answered_later_when_the_broker_is_away(
     store: Store,
     start_web: Callable[..., tuple[str, Process]],
@@ -29,6 +31,20 @@ def test_a_message_is_taken_in_and_answered_later_when_the_broker_is_away(
     wait_for(lambda: "the broker cannot be reached" in web.log.read_text())
     start_worker(MODEL_URL=model_stub.url)
     wait_for(lambda: chat.snapshot()["total"] == 4)
+
+
+def test_a_broker_that_hangs_delays_no_answer(store: Store, start_web: Callable[..., tuple[str, Process]]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        server, _ = start_web(BROKER_URL=f"redis://127.0.0.1:{silent.getsockname()[1]}")
+        chat = Conversation.create(store)
+        address = f"{server}/api/conversations/{chat.id}/messages"
+        begun = time.monotonic()
+        for n in range(12):
+            assert requests.post(address, json={"text": f"m{n}"}, timeout=5).status_code == 202
+        events = {"Accept": "text/event-stream"}
+        with requests.post(address, json={"text": "Hi"}, headers=events, stream=True, timeout=5) as answer:
+            assert "accepted" in next(line for line in answer.iter_lines() if line.startswith(b"event")).decode()
+        assert time.monotonic() - begun < 4
 
 
 def test_the_ring_is_quicker_than_the_sweep(
@@ -47,7 +63,8 @@ def test_the_ring_is_quicker_than_the_sweep(
     ("given", "broker"),
     [
         ({"redis_url": "redis://host:1/2"}, "redis://host:1/2"),
-        ({"redis_url": "unix:///run/valkey.sock"}, "redis+socket:///run/valkey.sock"),
+        ({"redis_url": "unix:///run/valkey.sock"}, "redis+socket:///run/valkey.sock?virtual_host=0"),
+        ({"redis_url": "unix://:pw@/run/v.sock?db=2"}, "redis+socket://:pw@/run/v.sock?virtual_host=2"),
         ({"redis_url": "rediss://host:1/2"}, "rediss://host:1/2?ssl_cert_reqs=required"),
         ({"redis_url": "rediss://host:1", "redis_tls_verify": False}, "rediss://host:1?ssl_cert_reqs=none"),
         ({"redis_url": "redis+sentinel://:pw@a:1,b:2/main/3"}, "sentinel://:pw@a:1/3;sentinel://:pw@b:2/3"),

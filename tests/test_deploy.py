@@ -29,8 +29,8 @@ from chat.turns import Turn
 
 DEPLOY = ROOT / "deploy"
 UNITS = {"web": "parley-web.service", "worker": "parley-worker@.service"}
-# The rest of a machine's nginx, as unfriendly to streams as it can be: its idle time-out is 1 s instead of 60 s, and
-# what the sample does not say of buffering and compressing is left to it.
+# The rest of a machine's nginx, as unfriendly to streams as it can be: its idle time-out is 1 s instead of 60 s, it
+# compresses everything, it buffers, and it does not heed the web process that asks it not to.
 NGINX = """
 daemon off;
 pid {folder}/nginx.pid;
@@ -41,7 +41,7 @@ http {{
     client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
     proxy_read_timeout 1s;
-    proxy_buffering on;
+    proxy_buffering on; proxy_ignore_headers X-Accel-Buffering;
     gzip on; gzip_types *; gzip_min_length 0; gzip_proxied any;
     include {folder}/parley.conf;
 }}
@@ -215,6 +215,7 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
     assert not [line for line in done.stderr.splitlines() if "parley" in line]
 
 
+@pytest.mark.slow
 def test_a_reload_refuses_nobody_and_a_client_goes_on_from_its_position(
     start_web: Callable[..., tuple[str, Process]], chat: Conversation
 ) -> None:

@@ -286,6 +286,7 @@ def test_full_server_says_so_until_the_client_hangs_up(narrow: tuple[Process, st
     wait_for(lambda: post(url, max_new_tokens=2).status_code == 200, within_s=2)
 
 
+@pytest.mark.slow
 def test_closing_our_client_frees_the_slot(narrow: tuple[Process, str]) -> None:
     _, url = narrow
     model = Model(Config(model_url=url, model_max_new_tokens=900))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from services import Process, free_port, valkey, valkey_binary, wait_for
 
+from chat import keys
 from chat.config import Config
 from chat.conversation import Conversation
 from chat.errors import ConfigError, SchemaTooNew, StoreUnavailable, StoreUnsuitable
@@ -50,6 +51,7 @@ def test_a_store_that_is_away_is_said_to_be_so_soon() -> None:
     assert time.monotonic() - begun < 2
 
 
+@pytest.mark.slow
 def test_a_silent_store_is_given_up_after_its_time_limit() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         begun = time.monotonic()
@@ -62,7 +64,7 @@ def test_a_restart_of_the_store_does_not_cost_a_patient_worker_its_turn(tmp_path
     """Append-only, as `make run` has it: what was written is there again, under a new epoch."""
     keep = ("--appendonly", "yes", "--appendfsync", "always")
     with valkey(tmp_path, *keep) as url:
-        store = Store(Config(redis_url=url), patience=40)
+        store = Store(Config(redis_url=url), patience_s=20)
         chat = Conversation.create(store)
         chat.accept("Hi")
         turn = Turn.begin(store, chat.id)
@@ -76,6 +78,59 @@ def test_a_restart_of_the_store_does_not_cost_a_patient_worker_its_turn(tmp_path
         assert snapshot["messages"][-1]["text"] == "before and after"
         assert snapshot["position"].split("-")[0] != old.split("-")[0]
         store.close()
+
+
+def test_a_full_or_read_only_store_changes_nothing_and_can_be_read(tmp_path: Path) -> None:
+    with valkey(tmp_path) as url:
+        store = Store(Config(redis_url=url), patience_s=0)
+        chat = Conversation.create(store)
+        before, keys = chat.snapshot(), _contents(store)
+        for switch, off in ((("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0")),
+                            (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE"))):  # fmt: skip
+            store.client.execute_command(*switch)
+            with pytest.raises(StoreUnavailable):
+                chat.accept("Hi")
+            assert _contents(store) == keys
+            if switch[0] == "CONFIG":
+                assert chat.snapshot() == before
+            store.client.execute_command(*off)
+        chat.accept("Hi")
+        store.close()
+
+
+def _contents(store: Store) -> dict[str, object]:
+    """Every key with its value and whether it expires."""
+    return {key: (store.client.dump(key), store.client.ttl(key) > 0) for key in store.client.keys("*")}
+
+
+@pytest.mark.parametrize("code", ["NOREPLICAS", "READONLY"])
+def test_a_pipeline_tells_what_passes_from_what_is_broken(store: Store, code: str) -> None:
+    chats = [Conversation.create(store) for _ in range(2)]
+    looks = [("look", keys.conversation(chat.id), ("*",)) for chat in chats]
+    store.client.hset(f"{keys.conversation(chats[0].id)[0]}:run", "schema", "none")
+    broken, fine = store.run_all(looks)
+    assert broken == [] and fine[0] == "ok"
+    switch = {"NOREPLICAS": ("CONFIG", "SET", "min-replicas-to-write"), "READONLY": ("REPLICAOF", "127.0.0.1")}[code]
+    store.client.execute_command(*switch, "1")
+    try:
+        with pytest.raises(StoreUnavailable):
+            store.run_all([("accept", keys.conversation(chats[1].id), ("", "m1", "Hi", 16))])
+        with pytest.raises(StoreUnavailable):
+            chats[1].accept("Hi")
+    finally:
+        back = {"NOREPLICAS": (*switch, "0"), "READONLY": ("REPLICAOF", "NO", "ONE")}[code]
+        store.client.execute_command(*back)
+
+
+def test_a_redis_user_that_may_not_do_what_is_needed_is_told_so(store: Store, redis_url: str) -> None:
+    store.client.execute_command("ACL", "SETUSER", "limited", "on", "nopass", "~*", "&*", "+@all", "-spublish")
+    try:
+        with pytest.raises(StoreUnsuitable, match="spublish"):
+            check(connect(Config(redis_url=f"{redis_url}?username=limited&password=x")))
+        store.client.execute_command("ACL", "SETUSER", "limited", "+spublish", "-info")
+        assert answers(Config(redis_url=f"{redis_url}?username=limited&password=x"))
+    finally:
+        store.client.execute_command("ACL", "DELUSER", "limited")
 
 
 @pytest.mark.parametrize("address", ["http://host", "redis+sentinel://host:1", "redis://host:port"])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from itertools import product
+from threading import Event, Thread
 
 import pytest
 import requests
@@ -10,6 +11,7 @@ from services import Process, wait_for
 from transports import TRANSPORTS, Json, lines_to_events, take, take_until
 
 from chat.conversation import Conversation
+from chat.events import Position
 from chat.store import Store
 from chat.turns import Turn
 
@@ -56,20 +58,23 @@ def stored(server: str, chat: Conversation) -> Json:
     return found
 
 
-@transport
+@pytest.mark.parametrize("transport", [*TRANSPORTS, "post"])
 def test_a_turn_is_seen_whole_and_all_its_texts_agree(
     server: str, chat: Conversation, model_stub: ModelStub, start_worker: Callable[..., Process], transport: str
 ) -> None:
     model_stub.say(f" {ODD}\nHuman: and so on", delay_s=0.002, piece_chars=3)
-    stream = TRANSPORTS[transport](server, chat.id, start(chat))
     start_worker(MODEL_URL=model_stub.url)
-    posted = requests.post(f"{server}/api/conversations/{chat.id}/messages", json={"text": "Hi"}, timeout=10)
-    assert posted.status_code == 202
-    events = take_until(stream, "completed")
+    if transport == "post":
+        events = list(lines_to_events(post(server, chat, "Hi", id="m1")))
+    else:
+        stream = TRANSPORTS[transport](server, chat.id, start(chat))
+        posted = requests.post(f"{server}/api/conversations/{chat.id}/messages", json={"text": "Hi"}, timeout=10)
+        assert posted.status_code == 202
+        events = take_until(stream, "completed")
+        assert events[0]["data"]["message"] == posted.json()["message"]
 
     kinds = [event["type"] for event in events]
     assert kinds == ["accepted", "started", *["delta"] * (len(events) - 3), "completed"]
-    assert events[0]["data"]["message"] == posted.json()["message"]
     reply = events[-1]["data"]["message"]
     assert reply["text"] == ODD
     if transport == "polling":
@@ -114,6 +119,38 @@ def test_a_repeated_post_joins_the_running_turn(server: str, store: Store, chat:
     rest = list(events)
     assert whole(joined + rest) == rest[-1]["data"]["message"]["text"] == "So far, so good"
     assert accepted.message["id"] == rest[-1]["data"]["message"]["reply_to"]
+
+
+def test_whoever_leaves_a_posts_stream_after_any_event_posts_again(
+    server: str, store: Store, chat: Conversation
+) -> None:
+    chat.accept("the one before")
+    before = Turn.begin(store, chat.id)
+    assert before
+    for k in range(5):
+        response = post(server, chat, f"Hi {k}", id=f"m{k}")
+        events = lines_to_events(response)
+        seen = [next(events)]  # accepted, also while it waits
+        before.finish("completed")
+        turn = Turn.begin(store, chat.id)
+        assert turn
+        for piece in "ab":
+            turn.emit(piece)
+        seen += [next(events) for _ in range(min(k, 3))]
+        response.close()
+        again = lines_to_events(post(server, chat, f"Hi {k}", id=f"m{k}"))
+        joined = [next(again), next(again)]
+        turn.emit("c")
+        joined.append(next(again))
+        turn.finish("completed")
+        joined += again
+        assert [event["type"] for event in joined] == ["started", "delta", "delta", "completed"]
+        assert whole(joined) == joined[-1]["data"]["message"]["text"] == "abc"
+        assert "abc".startswith(whole(seen))
+        chat.accept("the one before")
+        before = Turn.begin(store, chat.id)
+        assert before
+    assert [event.type for event in chat.read(Position.parse(start(chat)), limit=999).events].count("completed") == 10
 
 
 @both
@@ -229,3 +266,35 @@ def test_a_slow_client_gets_all_of_it(server: str, store: Store, chat: Conversat
     assert len(whole(quick)) == 3_000_000
     slow.close()
     wait_for(lambda: requests.get(f"{server}/healthz", timeout=5).ok)
+
+
+@pytest.mark.slow
+def test_lost_connections_to_redis_leave_no_hole_while_clients_come_and_go(
+    start_web: Callable[..., tuple[str, Process]], store: Store, chat: Conversation
+) -> None:
+    """Under gevent, where every client may find the hub's connection broken in the middle of its own subscribing."""
+    server, _ = start_web()
+    others = [Conversation.create(store) for _ in range(6)]
+    over = Event()
+    threads = [Thread(target=_come_and_go, args=(server, other, over)) for other in others]
+    watcher = iter(TRANSPORTS["sse"](server, chat.id, start(chat)))
+    for thread in threads:
+        thread.start()
+    for n in range(12):
+        store.client.client_kill_filter(_type="pubsub")
+        chat.accept(f"m{n}")
+        assert next(watcher)["data"]["message"]["text"] == f"m{n}"
+    over.set()
+    for thread in threads:
+        thread.join()
+    chat.accept("and after")
+    assert next(watcher)["data"]["message"]["text"] == "and after"
+    assert requests.get(f"{server}/readyz", timeout=5).ok
+
+
+def _come_and_go(server: str, chat: Conversation, over: Event) -> None:
+    while not over.is_set():
+        try:
+            take(TRANSPORTS["sse"](server, chat.id, None), 1)
+        except requests.RequestException:
+            continue  # its own stream may be refused for a moment

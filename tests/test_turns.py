@@ -1,6 +1,6 @@
 """The turn protocol on a real store: what every script promises, whatever is repeated, late or dead."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -203,6 +203,17 @@ def test_clean_releases_are_no_strikes(store: Store, chat: Conversation) -> None
     assert kinds(chat)[-1] == "failed"
 
 
+@pytest.mark.slow
+def test_stalls_of_a_living_worker_are_no_strikes(hasty: Store, chat: Conversation) -> None:
+    chat.accept("Hi")
+    turn = begin(hasty, chat)
+    for _ in range(4):
+        wait_for(lambda: sweep(hasty))
+        turn.emit("x")
+    turn.release(strike=False)
+    assert begin(hasty, chat).attempt == 2
+
+
 def test_the_sweep_names_what_nobody_works_on(hasty: Store, chat: Conversation) -> None:
     assert sweep(hasty) == []
     chat.accept("Hi")
@@ -233,7 +244,7 @@ def test_stop_of_a_running_turn_marks_it_and_never_hits_the_next(store: Store, c
     assert turn.emit(" and on") is False
     turn.finish("stopped")
     following = begin(store, chat)
-    assert chat.stop("m1") == "finished"
+    assert chat.stop("m1") == "stopped"
     assert following.emit("untouched") is True
     assert chat.snapshot()["messages"][1]["status"] == "stopped"
 
@@ -242,18 +253,48 @@ def test_stop_without_a_living_worker_ends_the_turn(hasty: Store, chat: Conversa
     chat.accept("one", "m1")
     turn = begin(hasty, chat)
     turn.emit("half a")
-    assert wait_for(lambda: chat.stop("m1") == "stopped")
+    wait_for(lambda: not _living(hasty, chat))
+    assert chat.stop("m1") == "stopped"
     with pytest.raises(FencedOff):
         turn.emit("word")
     assert chat.snapshot()["messages"][-1]["text"] == "half a"
     assert _indexes(hasty) == []
 
 
-def test_a_stop_mark_outlives_its_worker(hasty: Store, chat: Conversation) -> None:
+@pytest.mark.parametrize("visit", ["begin", "read", "look", "accept", "sweep and begin"])
+def test_a_stop_whose_worker_died_is_carried_out_by_whoever_comes_next(
+    hasty: Store, chat: Conversation, visit: str
+) -> None:
     chat.accept("one", "m1")
-    begin(hasty, chat).emit("half")
+    turn = begin(hasty, chat)
+    turn.emit("half")
     assert chat.stop("m1") == "stopping"
-    assert wait_for(lambda: Turn.begin(hasty, chat.id) is None and kinds(chat)[-1] == "stopped")
+    wait_for(lambda: not _living(hasty, chat))
+    if visit == "sweep and begin":
+        sweep(hasty)
+    visits: dict[str, Callable[[], object]] = {
+        "read": chat.snapshot, "look": chat.exists, "accept": lambda: chat.accept("two"),
+    }  # fmt: skip
+    visits.get(visit, lambda: Turn.begin(hasty, chat.id))()
+    reply = chat.snapshot()["messages"][-1]
+    assert (reply["text"], reply["status"]) == ("half", "stopped")
+    with pytest.raises(FencedOff):
+        turn.emit("more")
+
+
+def test_a_turn_that_is_given_back_with_a_stop_mark_ends(store: Store, chat: Conversation) -> None:
+    chat.accept("one", "m1")
+    turn = begin(store, chat)
+    turn.emit("half")
+    chat.stop("m1")
+    turn.release(strike=False)
+    assert chat.snapshot()["messages"][-1]["status"] == "stopped"
+    assert _indexes(store) == []
+
+
+def test_stop_of_a_finished_turn_says_so(store: Store, chat: Conversation) -> None:
+    reply = answer(store, chat, "Hi", "Hello")
+    assert chat.stop(reply["reply_to"]) == "finished"
 
 
 def test_stop_of_a_waiting_message_withdraws_it(store: Store, chat: Conversation) -> None:
@@ -434,6 +475,12 @@ def _base(chat: Conversation) -> str:
     from chat.keys import conversation
 
     return conversation(chat.id)[0]
+
+
+def _living(store: Store, chat: Conversation) -> bool:
+    now = float(store.client.time()[0] * 1000) + store.client.time()[1] / 1000
+    return any(score > now for key in store.client.keys("*:leased") for _, score in store.client.zrange(
+        key, 0, -1, withscores=True))  # fmt: skip
 
 
 def _indexes(store: Store) -> list[str]:

@@ -3,12 +3,16 @@
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from model_stub import ModelStub
-from services import Process, wait_for
+from services import Process, free_port, valkey, wait_for
 
+from chat import keys
+from chat.config import Config
 from chat.conversation import Conversation
 from chat.events import ENDS, Event, Position
 from chat.store import Store
@@ -71,6 +75,7 @@ def test_five_at_once_are_answered_in_order_beside_fifty_others(
         assert [reply["text"] for reply in ended(other)] == ["You said: Hi"]
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_followed_by_another_and_the_reply_is_whole(
     chat: Conversation, model_stub: ModelStub, start_worker: Start
 ) -> None:
@@ -89,6 +94,7 @@ def test_a_killed_worker_is_followed_by_another_and_the_reply_is_whole(
     assert [e.content["attempt"] for e in events(chat) if e.type == "started"] == [1, 2]
 
 
+@pytest.mark.slow
 def test_a_frozen_worker_that_wakes_up_changes_nothing(
     chat: Conversation, model_stub: ModelStub, start_worker: Start
 ) -> None:
@@ -108,15 +114,19 @@ def test_a_frozen_worker_that_wakes_up_changes_nothing(
     assert kinds(chat).count("completed") == 1
 
 
+@pytest.mark.slow
 def test_rings_that_are_lost_do_not_matter(
-    store: Store, chat: Conversation, model_stub: ModelStub, start_worker: Start
+    server: str, chat: Conversation, model_stub: ModelStub, start_worker: Start, redis_url: str
 ) -> None:
-    start_worker(MODEL_URL=model_stub.url)
-    chat.accept("Hi")
-    ended(chat)
+    messages = f"{server}/api/conversations/{chat.id}/messages"
     for n in range(3):
-        chat.accept(f"m{n}")  # nobody rings, as if the queue had been deleted
-    assert len(ended(chat, 4)) == 4
+        assert requests.post(messages, json={"text": f"m{n}"}, timeout=5).status_code == 202
+    broker = Store(Config(redis_url=f"{redis_url}?db=1"))
+    wait_for(lambda: broker.client.llen("parley") == 3)
+    broker.client.delete("parley")
+    broker.close()
+    start_worker(MODEL_URL=model_stub.url)
+    assert [reply["text"] for reply in ended(chat, 3)] == ["You said: m0", "You said: m1", "You said: m2"]
 
 
 def test_a_stop_in_mid_reply_keeps_the_partial_text_and_hangs_up(
@@ -149,6 +159,7 @@ def test_a_stop_reaches_a_model_that_says_nothing(
     assert (reply["text"], reply["status"]) == ("", "stopped")
 
 
+@pytest.mark.slow
 def test_clean_shutdowns_do_not_fail_a_long_reply(
     chat: Conversation, model_stub: ModelStub, start_worker: Start
 ) -> None:
@@ -165,6 +176,7 @@ def test_clean_shutdowns_do_not_fail_a_long_reply(
     assert (reply["text"], reply["status"]) == ("Patience is rewarded", "completed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("behaviour", "code"),
     [
@@ -200,9 +212,15 @@ def test_an_endless_reply_ends(chat: Conversation, model_stub: ModelStub, start_
     start_worker(MODEL_URL=model_stub.url, TURN_LIMIT_S="1.5")
     chat.accept("Hi")
     (reply,) = ended(chat)
-    assert reply["text"]
+    assert reply["text"] and reply["status"] == "completed"
+    assert kinds(chat).count("completed") == 1
+    assert reply["timing"]["total_ms"] < 3000 + reply["timing"]["waited_ms"]
+    model_stub.behave("answer")
+    chat.accept("Again")
+    assert ended(chat, 2)[1]["text"] == "You said: Again"
 
 
+@pytest.mark.slow
 def test_a_broken_off_reply_is_written_again_from_its_beginning(
     chat: Conversation, model_stub: ModelStub, start_worker: Start
 ) -> None:
@@ -226,6 +244,7 @@ def test_a_deleted_conversation_ends_the_writing(
     wait_for(lambda: "fenced off" in worker.log.read_text())
 
 
+@pytest.mark.slow
 def test_no_text_and_no_whole_id_is_logged(chat: Conversation, model_stub: ModelStub, start_worker: Start) -> None:
     model_stub.behave("break_off")
     worker = start_worker(MODEL_URL=model_stub.url, LOG_LEVEL="debug", MODEL_TOKEN="very-secret", **BRIEF)
@@ -237,12 +256,83 @@ def test_no_text_and_no_whole_id_is_logged(chat: Conversation, model_stub: Model
         assert secret not in log
 
 
+def test_a_broker_that_is_away_does_not_keep_a_message_waiting(
+    chat: Conversation, model_stub: ModelStub, start_worker: Start
+) -> None:
+    start_worker(MODEL_URL=model_stub.url, BROKER_URL=f"redis://127.0.0.1:{free_port()}", **BRIEF)
+    chat.accept("Hi")
+    assert ended(chat)[0]["text"] == "You said: Hi"
+
+
+@pytest.mark.slow
+def test_a_store_that_takes_no_writes_for_a_while_costs_no_turn(
+    tmp_path: Path, model_stub: ModelStub, start_worker: Start
+) -> None:
+    """Such as a primary without its replicas: every script is refused, then all is well again."""
+    with valkey(tmp_path) as url:
+        store = Store(Config(redis_url=url))
+        chat = Conversation.create(store)
+        model_stub.say("Patience is rewarded")
+        model_stub.hold_after(2)
+        worker = start_worker(MODEL_URL=model_stub.url, REDIS_URL=url)
+        chat.accept("Hi", "m1")
+        wait_for(lambda: partial(chat) == "Patience")
+        store.client.config_set("min-replicas-to-write", 1)
+        wait_for(lambda: worker.log.read_text().count("Redis cannot be reached") >= 3)
+        model_stub.release()
+        wait_for(lambda: worker.log.read_text().count("Redis cannot be reached") >= 6)
+        store.client.config_set("min-replicas-to-write", 0)
+        (reply,) = ended(chat)
+        assert reply["text"] == "Patience is rewarded"
+        assert kinds(chat).count("started") == 1
+        chat.accept("Again")
+        ended(chat, 2)
+        store.close()
+
+
+@pytest.mark.slow
+def test_a_conversation_that_cannot_be_answered_stands_in_nobodys_way(
+    store: Store, chat: Conversation, model_stub: ModelStub, start_worker: Start
+) -> None:
+    newer, broken = Conversation.create(store), Conversation.create(store)
+    for poisoned in (newer, broken):
+        poisoned.accept("Hi")
+    store.client.hset(f"{keys.conversation(newer.id)[0]}:run", "schema", 99)
+    store.client.hdel(f"{keys.conversation(broken.id)[0]}:run", "schema")
+    worker = start_worker(may_fail=True, MODEL_URL=model_stub.url, **BRIEF)
+    wait_for(lambda: "newer version" in worker.log.read_text())
+    chat.accept("Hi")
+    assert ended(chat)[0]["text"] == "You said: Hi"
+    assert worker.log.read_text().count("newer version") == 1
+
+
+@pytest.mark.slow
+def test_a_worker_ends_in_time_also_when_redis_hangs(
+    tmp_path: Path, model_stub: ModelStub, start_worker: Start
+) -> None:
+    model_stub.hold_after(1)
+    with valkey(tmp_path) as url:
+        store = Store(Config(redis_url=url))
+        chat = Conversation.create(store)
+        worker = start_worker(may_fail=True, MODEL_URL=model_stub.url, REDIS_URL=url, BROKER_URL="")
+        chat.accept("Hi")
+        model_stub.wait_held()
+        pid = store.client.info("server")["process_id"]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            worker.end(signal.SIGTERM, within_s=25)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+            store.close()
+
+
 def test_a_wrong_setting_ends_the_start_with_one_line(start_worker: Start) -> None:
     worker = start_worker(LEASE_S="soon")
     assert worker.popen.wait(20) != 0
     assert worker.log.read_text().strip() == "parley: LEASE_S takes a number, not 'soon'."
 
 
+@pytest.mark.slow
 def test_the_tiny_model_starts_beside_a_worker_without_model_url(chat: Conversation, start_worker: Start) -> None:
     worker = start_worker(MODEL_URL="")
     chat.accept("Hello!")

@@ -13,10 +13,7 @@ local turn = current_turn()
 if turn then
   -- A lease that lapsed and that no sweep has seen yet; the sweep and `release` take the lease away.
   local strikes = tonumber(run.strikes or 0) + (run.lease and 1 or 0)
-  if run.stop == turn.message_id then
-    end_turn(turn, 'stopped', '')
-    turn = nil
-  elseif strikes >= strikes_max then
+  if strikes >= strikes_max then
     end_turn(turn, 'failed', given_up)
     turn = nil
   else

@@ -13,7 +13,10 @@ end
 local index = waiting_index(message_id)
 if not index then
   local known = recall(message_id)
-  return {known and (known.outcome == 'withdrawn' and 'stopped' or 'finished') or 'unknown'}
+  if not known then return {'unknown'} end
+  local stopped = known.outcome == 'withdrawn' or tonumber(known.outcome)
+    and redis.call('JSON.GET', DOC, '.messages[' .. known.outcome .. '].status') == '"stopped"'
+  return {stopped and 'stopped' or 'finished'}
 end
 
 local message = redis.call('JSON.ARRPOP', DOC, '.pending', index)

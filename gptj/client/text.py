@@ -54,7 +54,7 @@ def _certain_to(text: str) -> int:
     """The length of the text without what may still become a mark, and without white space at the end."""
     for letters in range(len(_HUMAN) - 1, 0, -1):
         before = text[:-letters]
-        opens_line = before.rstrip(" \t").endswith("\n")
+        opens_line = letters < len(_BOT) and before.rstrip(" \t").endswith("\n")
         if text.endswith(_HUMAN[:letters]) or (opens_line and text.endswith(_BOT[:letters])):
             return len(before.rstrip())
     return len(text.rstrip())

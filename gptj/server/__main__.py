@@ -56,6 +56,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             "graceful_timeout": STOP_S,
             "loglevel": "warning",
             "proc_name": "gptj.server",
+            "control_socket_disable": True,
         }
         for name, value in settings.items():
             self.cfg.set(name, value)
@@ -103,7 +104,7 @@ def main() -> None:
 
 def _end_with_stdin() -> None:
     """A pipe closes also when its other end was killed, and on every system."""
-    while sys.stdin.buffer.read(1024):
+    while os.read(0, 1024):  # not sys.stdin: its lock would be held when the interpreter ends
         pass
     os.kill(os.getpid(), signal.SIGTERM)
 

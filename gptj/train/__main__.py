@@ -25,14 +25,16 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     options.work.mkdir(parents=True, exist_ok=True)
     tokenizer = _tokenizer(options.work / "tokenizer.json", options.seed)
-    model = train(tokenizer, options.steps, options.seed, options.work / "checkpoint.pt")
+    checkpoint = options.work / "checkpoint.pt"
+    model = train(tokenizer, options.steps, options.seed, checkpoint)
     convert(model, tokenizer, options.out)
+    checkpoint.unlink()  # the next run begins anew
     _card(options.out, sum(weight.numel() for weight in model.parameters()))
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m gptj.train", description=__doc__)
-    parser.add_argument("--steps", type=int, default=4_500, help="steps of the whole run")
+    parser.add_argument("--steps", type=int, default=3_000, help="steps of the whole run")
     parser.add_argument("--seed", type=int, default=6)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--work", type=Path, default=_HERE.parents[1] / ".data" / "train", help="keeps checkpoints")

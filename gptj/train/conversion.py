@@ -14,6 +14,7 @@ from gptj.train.tokenizer import END
 
 def convert(model: GPTJForCausalLM, tokenizer: Tokenizer, into: Path) -> None:
     """Write model.bin (int8), config.json, vocabulary.json and tokenizer.json."""
+    model.config.activation_function = "gelu_new"  # the same function under the name that GPT-J gives it
     with TemporaryDirectory() as scratch:
         source = Path(scratch, "transformers")
         model.save_pretrained(source)

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from gptj.train import sums
 from gptj.train.names import LISTED, invented, name
 from gptj.train.noise import noisy
-from gptj.train.script import Block, blocks, expand, fill
+from gptj.train.script import Block, blocks, expand, fill, plain
 
 STOP = "\nHuman:"
 WINDOW = 4  # messages in a prompt, the newest human one included
 _QUOTES = {"said": -2, "answered": -1}  # blocks that ask for a message itself, and where it stands
 _LONGEST_QUOTE = 90
 _NAMED = ("name", "pet", "friend", "echo")
-SHARES = {"small_talk": 20, "parley": 20, "facts": 17, "sums": 13, "memory": 17, "unknown": 8, "texts": 8}
+SHARES = {"small_talk": 19, "parley": 20, "facts": 20, "sums": 21, "memory": 17, "unknown": 8, "texts": 8}
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ class Corpus:
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
         self.files = {name: blocks(name) for name in SHARES if name != "sums"}
+        self.held_out = {plain(text) for file in self.files.values() for block in file for text in block.held_out}
 
     def windows(self) -> Iterator[list[Segment]]:
         """Prompt and reply of one turn after another, without end."""
@@ -154,7 +155,8 @@ class Corpus:
         return " ".join(self._human(line) for line in says if "{" not in line)
 
     def _human(self, template: str) -> str:
-        return noisy(expand(template, self.rng), self.rng)
+        said = expand(template, self.rng)
+        return self._human(template) if plain(said) in self.held_out else noisy(said, self.rng)
 
     def _window(self, talk: Dialogue) -> list[Segment]:
         *window, reply = talk.messages[-WINDOW - 1 :]

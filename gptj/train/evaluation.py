@@ -4,7 +4,6 @@ import random
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import ctranslate2
@@ -95,7 +94,7 @@ def _names(rng: random.Random, held_out: bool) -> Iterator[Question]:
     for group in ("listed names", "invented names"):
         for _ in range(100):
             name, between = rng.choice(LISTED) if group == "listed names" else invented(rng), rng.choice(small)
-            talk = f"Human: {fill(expand(rng.choice(block.says), rng), value=name)}\n"
+            talk = f"Human: {fill(expand(rng.choice(block.says), rng), value=name, word=invented(rng))}\n"
             talk += f"Bot: {fill(rng.choice(block.replies), value=name)}\n"
             if rng.random() < 0.5:  # one more turn, so that only the bot's greeting is still in sight
                 talk = talk.split("\n")[1] + f"\nHuman: {expand(rng.choice(between.says), rng)}\nBot: All right.\n"
@@ -140,11 +139,11 @@ def samples(folder: Path) -> str:
     )
 
 
-def failures(folder: Path, count: int = 200) -> Iterator[tuple[Question, str]]:
+def failures(folder: Path) -> Iterator[tuple[Question, str]]:
     """What the model got wrong in held-out phrasings: where the corpus wants more."""
     asked, model = questions(held_out=True), Model(folder)
     pairs = zip(asked, model.replies([question.prompt for question in asked]), strict=True)
-    return islice(((q, reply) for q, reply in pairs if not _good(q, reply)), count)
+    return ((q, reply) for q, reply in pairs if not _good(q, reply))
 
 
 def _good(question: Question, reply: str) -> bool:

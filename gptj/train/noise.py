@@ -26,8 +26,11 @@ _ENDINGS = (
 )
 _OPENINGS = (
     *("ok, ", "so ", "well, ", "hey, ", "and ", "hm, ", "Please, ", "hi! ", "oh, ", "Hello, ", "then "),
+    *("Could you help me: ", "I'd like to ask: ", "Listen, ", "My friend wants to know: ", "Good, ", "Right, "),
     *("Tell me: ", "One question: ", "I wanted to ask: ", "May I ask, ", "Just curious, ", "I wonder, ", "haha, "),
 )
+_SMALL = set("a an the is are do does you i me my of to for it in can could please and".split())
+_FILLERS = "really please actually just kindly maybe now exactly quickly today here then also again ever um,".split()
 
 
 def noisy(template: str, rng: random.Random) -> str:
@@ -37,6 +40,8 @@ def noisy(template: str, rng: random.Random) -> str:
     for i in range(0, len(parts), 2):
         if lower:
             parts[i] = parts[i].lower()
+        if rng.random() < 0.08:
+            parts[i] = _words(parts[i], rng)
         if slips and len(parts[i]) > 8:
             parts[i] = _slip(parts[i], rng)
     return _ending("".join(parts), rng)
@@ -52,6 +57,17 @@ def _ending(text: str, rng: random.Random) -> str:
     if rng.random() < 0.08:
         text = text.replace("'", "")
     return text.upper() if rng.random() < 0.015 and "{" not in text else text
+
+
+def _words(text: str, rng: random.Random) -> str:
+    """One small word lost, or one more put in: what is asked hangs on the others."""
+    words = text.split(" ")
+    at = rng.randrange(len(words))
+    if words[at].lower() in _SMALL and rng.random() < 0.5:
+        del words[at]
+    else:
+        words.insert(max(at, 1), rng.choice(_FILLERS))
+    return " ".join(words)
 
 
 def _slip(text: str, rng: random.Random) -> str:

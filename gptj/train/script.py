@@ -88,3 +88,8 @@ def fill(template: str, **values: str) -> str:
     for name, value in values.items():
         template = template.replace("{" + name + "}", value)
     return template
+
+
+def plain(text: str) -> str:
+    """Only the words: two phrasings that differ in nothing else are the same."""
+    return " ".join(re.findall(r"[\w{}]+", text.lower()))

@@ -33,7 +33,8 @@ HELD_OUT = (
     "Quick question: {sum}?",
 )
 _SIGNS = {"+": ("+", "plus", "and"), "-": ("-", "minus"), "*": ("*", "x", "times"), "/": ("/", "divided by")}
-_REPLIES = ("{sum} is {value}.", "{sum} = {value}.", "That is {value}.", "{sum} makes {value}.")
+# Each reply says the sum first: the model looks up the written form, however it was asked.
+_REPLIES = ("{sum} is {value}.", "{sum} = {value}.")
 _OTHERS = (
     (
         "I have {a} [apples|books|cats|coins] and [get|buy|find] {b} more. How many [do I have|are there][ now|]?",
@@ -70,7 +71,8 @@ def draw(rng: random.Random) -> tuple[int, str, int]:
     """Two numbers and a sign: sums and differences within twenty, the small times tables, divisions without a rest."""
     sign = rng.choice("++++---**/")
     if sign == "+":
-        return rng.randint(0, 20), sign, rng.randint(0, 20)
+        a = rng.randint(0, 20)
+        return a, sign, rng.randint(0, 20 if rng.random() < 0.2 else 20 - a)
     if sign == "-":
         a = rng.randint(0, 20)
         return a, sign, rng.randint(0, a)

@@ -15,7 +15,7 @@ from gptj.train.corpus import Corpus
 
 WARMUP = 200  # steps
 _SIZE = 4_096  # tokens in a batch
-_SAVE_EVERY = 250
+_SAVE_EVERY = 100
 
 
 def tiny(vocabulary: int) -> GPTJForCausalLM:
@@ -27,6 +27,7 @@ def tiny(vocabulary: int) -> GPTJForCausalLM:
         n_layer=4,
         n_head=4,
         rotary_dim=32,
+        activation_function="gelu_pytorch_tanh",  # GPT-J's gelu_new in one kernel: a third less time
         resid_pdrop=0.0,
         embd_pdrop=0.0,
         attn_pdrop=0.0,

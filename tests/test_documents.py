@@ -1,4 +1,4 @@
-"""The README tells the truth: its commands work as they stand, and its links lead somewhere."""
+"""The documents tell the truth: the first chat works as it stands, and what they name exists."""
 
 import json
 import re
@@ -71,3 +71,16 @@ def test_the_readme_keeps_its_order() -> None:
     ]  # fmt: skip
     assert README.index("docs/pictures/chat.png") < README.index("## The two commands")
     assert (ROOT / "docs/pictures/chat.png").stat().st_size < 150_000
+
+
+def test_the_architecture_explains_every_script() -> None:
+    explained = set(re.findall(r"`(\w+)`", (ROOT / "docs/architecture.md").read_text()))
+    scripts = {path.stem for path in (ROOT / "chat/lua").glob("*.lua")} - {"common", "conversation"}
+    assert scripts <= explained
+
+
+def test_files_that_the_documents_name_exist() -> None:
+    named = re.compile(r"`((?:app|chat|tasks|gptj|tests|docs|deploy)/[\w./@-]+)`")
+    missing = {(page.name, name) for page in PAGES for name in named.findall(page.read_text())
+               if not (ROOT / name).exists()}  # fmt: skip
+    assert not missing
