@@ -88,11 +88,11 @@ class Accounts:
 
     def forget(self, name: str) -> None:
         """Delete what is left of an account that was closed and whose conversations are gone."""
-        self._store.execute("UNLINK", *keys.account(plain(name)))
+        self._store.execute("DEL", *keys.account(plain(name)))
 
     def _renew(self, name: str, password: str = "") -> int:
         on = keys.account(name)
-        generation = int(self._store.run_all([("renew_account", [on.document], (password,))])[0])
+        generation = int(self._store.run_on("renew_account", [on.document], password))
         if not generation:
             raise LoginFailed()
         # They are over by now; this only clears up.

@@ -163,7 +163,7 @@ class Conversation:
             return True
         account = keys.account(self.viewer)
         on = [account.document, account.chats, account.changed]
-        return bool(self.store.run_all([("note", on, (self.id, int(used), int(new)))])[0])
+        return bool(self.store.run_on("note", on, self.id, int(used), int(new)))
 
     def _run(self, script: str, *args: str | int) -> list[Any]:
         return self.store.run(script, self.id, self.viewer, *args)

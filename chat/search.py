@@ -112,4 +112,4 @@ class Indexed:
                 text = plain("\n".join([found["$.title"][0] or "", *found[TEXTS]]))
                 busy = found["$.turn"] != [None] or found["$.pending[*]"] != []
                 on = [account.chats, account.changed, keys.searched(self.account, name)]
-                self.store.run_all([("index", on, (name, self.account, text, int(busy)))])
+                self.store.run_on("index", on, name, self.account, text, int(busy))

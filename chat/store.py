@@ -61,11 +61,15 @@ class Store:
         begun = time.monotonic()
         while True:
             try:
-                return _checked(guarded(lambda: self._scripts[script](keys.conversation(conversation_id), args)))
+                return _checked(self.run_on(script, keys.conversation(conversation_id), *args))
             except errors.StoreUnavailable:
                 if time.monotonic() - begun >= self.patience_s:
                     raise
                 time.sleep(AGAIN_S)
+
+    def run_on(self, script: str, on: list[str], *args: str | int) -> Any:
+        """Run a script on these keys and return its bare answer."""
+        return guarded(lambda: self._scripts[script](on, args))
 
     def run_all(self, calls: Iterable[tuple[str, list[str], tuple[str | int, ...]]]) -> list[Any]:
         """Run scripts in one round trip, each given as name, keys and arguments, and return their bare answers.
