@@ -128,6 +128,25 @@ def test_what_is_sent_after_the_sessions_end_goes_out_after_the_next_login(
     visit.forgive(NETWORK)
 
 
+def test_who_comes_back_after_the_sessions_end_signs_in_and_finds_the_conversation(
+    server: str, ada: str, store: Store, visit: Visit
+) -> None:
+    page = visit.page(server)
+    sign_in(page, ada)
+    talk(page, store, "Hi")
+    address = page.url
+    page.goto("about:blank")
+    end_all_sessions(server, ada)
+    page.goto(address)
+    dialog = page.get_by_role("dialog", name="Please sign in again")
+    expect(dialog).to_be_visible()
+    expect(box(page)).to_be_visible()
+    dialog.get_by_label("Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.locator(".markdown")).to_have_text("Fine.")
+    visit.forgive(NETWORK)
+
+
 @pytest.mark.parametrize("account", [False, True], ids=["guest", "account"])
 def test_conversations_are_found_renamed_exported_and_deleted(
     server: str, ada: str, store: Store, visit: Visit, tmp_path: Path, account: bool

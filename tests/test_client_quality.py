@@ -245,8 +245,6 @@ window.frames_ms = [];
 (function look(before) {
   requestAnimationFrame((now) => { if (before) window.frames_ms.push(now - before); look(now); });
 })();
-new PerformanceObserver((list) => (window.tasks_ms ??= []).push(...list.getEntries().map((e) => e.duration)))
-  .observe({ type: "longtask" });
 """
 
 
@@ -262,6 +260,8 @@ def test_a_long_reply_is_drawn_without_slow_frames(
     page.evaluate(WATCH_FRAMES)
     send(page, "Tell me a lot")
     expect(page.get_by_role("button", name="Answer again")).to_be_visible(timeout=60_000)
-    tasks = page.evaluate("window.tasks_ms ?? []")
-    print(f"frames over 50 ms: {[f for f in page.evaluate('window.frames_ms') if f > 50]}; tasks: {tasks}")
-    assert [task for task in tasks if task > 2 * FRAME_MAX_MS] == []
+    frames = page.evaluate("window.frames_ms")
+    slow = [round(frame) for frame in frames if frame > FRAME_MAX_MS]
+    print(f"{len(slow)} of {len(frames)} frames took longer than {FRAME_MAX_MS} ms: {slow}")
+    # None on a machine that has nothing else to do; work that grew with the text would slow most of them down.
+    assert len(slow) <= len(frames) / 100

@@ -33,18 +33,10 @@ export function useSession(): Session {
     now.current = who;
   }, [who]);
 
-  const ask = useCallback(async (): Promise<void> => {
-    const name = load<string>("account", "");
-    if (!name) {
-      setWho({ is: "guest" });
-      return;
-    }
-    try {
-      setWho({ is: "account", name: (await api<Account>("GET", "/me")).name });
-    } catch (error) {
-      // Only an answer proves that the session is over; who cannot reach the server is who they were.
-      setWho({ is: asProblem(error).status === 401 ? "ended" : "account", name });
-    }
+  const ask = useCallback(async (): Promise<Who> => {
+    const found = await whoIsHere();
+    setWho(found);
+    return found;
   }, []);
 
   useEffect(() => {
@@ -58,9 +50,9 @@ export function useSession(): Session {
   }, [ask]);
 
   const signedOut = useCallback(async () => {
-    const { current } = now;
     // Streams end while the session changes, and are opened anew after it.
     if (changing.current) return true;
+    const current = now.current.is === "unknown" ? await ask() : now.current;
     if (current.is !== "account") return current.is === "ended";
     try {
       await api("GET", "/me");
@@ -70,7 +62,7 @@ export function useSession(): Session {
       setWho({ is: "ended", name: current.name });
       return true;
     }
-  }, []);
+  }, [ask]);
 
   const tell = useCallback((name: string) => {
     save("account", name);
@@ -114,4 +106,15 @@ export function useSession(): Session {
       }),
     };
   }, [who, signedOut, tell]);
+}
+
+async function whoIsHere(): Promise<Who> {
+  const name = load<string>("account", "");
+  if (!name) return { is: "guest" };
+  try {
+    return { is: "account", name: (await api<Account>("GET", "/me")).name };
+  } catch (error) {
+    // Only an answer proves that the session is over; who cannot reach the server is who they were.
+    return { is: asProblem(error).status === 401 ? "ended" : "account", name };
+  }
 }
