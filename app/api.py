@@ -11,9 +11,10 @@ from app.export import as_json, as_markdown
 from app.parts import parts
 from app.smorest import Blueprint
 from app.turn_stream import turn_events
+from chat.accounts import plain
 from chat.chats import Chats
 from chat.conversation import Conversation, Json
-from chat.errors import ConversationGone, MessageUnknown
+from chat.errors import ConversationGone, LoginRequired, MessageUnknown
 from chat.events import Position
 from tasks.bell import ring
 
@@ -50,8 +51,13 @@ def index(query: Json) -> Json:
 @blueprint.arguments(schemas.NewConversation)
 @blueprint.response(201, schemas.Snapshot)
 def create(new: Json) -> tuple[Json, dict[str, str]]:
-    """Make a conversation: the account's own, or a guest's, to which its id is the only key."""
+    """Make a conversation: the account's own, or a guest's, to which its id is the only key.
+
+    A client that names its `account` gets 401, not a guest's conversation, when its session has ended unnoticed.
+    """
     login, store = logins.current(), parts().store
+    if new["account"] is not None and (not login or login.account != plain(new["account"])):
+        raise LoginRequired()
     conversation = Chats(store, login.account).create(new["name"]) if login else Conversation.create(store, new["name"])
     return conversation.snapshot(), {"Location": f"/api/conversations/{conversation.id}"}
 

@@ -56,6 +56,7 @@ def message_id(**kwargs: Any) -> fields.String:
 
 class NewConversation(Schema):
     name = Text(NAME_MAX_CHARS, load_default="")
+    account = fields.String(load_default=None, validate=validate.Length(max=40))
 
 
 class Changes(Schema):

@@ -92,6 +92,16 @@ def test_whoever_signs_up_is_logged_in(make: Make) -> None:
     assert again.status_code == 200 and again.json == made.json == ada.get("/api/me").json
 
 
+def test_nothing_of_an_account_becomes_a_guests_when_its_session_has_ended_unnoticed(make: Make) -> None:
+    ada, guest = make("Ada"), make()
+    mine = ada.post("/api/conversations", json={"account": "ada"})
+    assert mine.status_code == 201
+    assert [listed["id"] for listed in ada.get("/api/conversations").json["conversations"]] == [mine.json["id"]]
+    for client, named in ((guest, "Ada"), (ada, "Eve")):
+        refused = client.post("/api/conversations", json={"account": named})
+        assert refused.status_code == 401 and refused.json["code"] == "login_required"
+
+
 def test_a_name_is_taken_however_it_is_spelt(make: Make) -> None:
     make("Ada")
     for name in ("Ada", "ADA", "\uff21da"):

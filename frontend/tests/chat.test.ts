@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { Chat, type Surroundings } from "../src/chat/chat";
 
 const ID = "00000000-0000-4000-8000-000000000001";
+const OTHER = "00000000-0000-4000-8000-000000000002";
 const SNAPSHOT = { id: ID, title: null, messages: [], total: 0, pending: [], turn: null, position: "e-0" };
 
 type Answer = { status?: number; body?: object } | "unreachable";
@@ -27,7 +28,7 @@ afterEach(() => {
 });
 
 function start(id: string | null = ID, more: Partial<Surroundings> = {}): Chat {
-  const around = { onCreated: vi.fn(), onSent: vi.fn(), signedOut: () => Promise.resolve(false), onProblem: vi.fn(), ...more };
+  const around = { onCreated: vi.fn(), account: null, onSent: vi.fn(), signedOut: () => Promise.resolve(false), onProblem: vi.fn(), ...more };
   const chat = new Chat(id);
   chat.surround(around);
   return chat;
@@ -96,4 +97,43 @@ it("remembers through a reload what was not yet sent", async () => {
   start().send("one");
   expect(states(start())).toEqual([["one", "sending"]]);
   await vi.runAllTimersAsync();
+});
+
+it("remembers through a reload also what a new chat was about to send, for one chat at a time", async () => {
+  answers = [{ status: 422, body: { detail: "No." } }];
+  const chat = start(null);
+  chat.send("one");
+  expect(states(start(null))).toEqual([]);
+  await vi.runAllTimersAsync();
+  const again = start(null);
+  expect(states(again)).toEqual([["one", "failed"]]);
+  answers = [{ status: 201, body: SNAPSHOT }];
+  again.resend(again.current().thread.outbox[0]?.id ?? "");
+  await vi.runAllTimersAsync();
+  expect(states(start(null))).toEqual([]);
+  expect(states(start(ID))).toEqual([["one", "sent"]]);
+});
+
+it("takes the stream from nobody when it was left before its conversation was made", async () => {
+  const opened: string[] = [];
+  vi.stubGlobal("EventSource", class extends EventTarget { close = vi.fn(); constructor(url: string) { super(); opened.push(url); } });
+  answers = [{ status: 201, body: SNAPSHOT }];
+  const left = start(null), shown = start(OTHER);
+  left.open();
+  left.send("one");
+  left.close();
+  shown.open();
+  await vi.runAllTimersAsync();
+  expect(states(left)).toEqual([["one", "sent"]]);
+  expect(opened.filter((url) => url.includes(ID))).toEqual([]);
+  shown.close();
+});
+
+it("names the account whose conversation it makes, and holds the message when that is not who asks", async () => {
+  answers = [{ status: 401 }];
+  const chat = start(null, { account: "ada", signedOut: () => Promise.resolve(true) });
+  chat.send("one");
+  await vi.runAllTimersAsync();
+  expect(asked.map(({ body }) => body)).toEqual([{ account: "ada" }]);
+  expect(states(chat)).toEqual([["one", "sending"]]);
 });

@@ -101,3 +101,11 @@ describe("markdown", () => {
     expect((await findByText("return")).className).toContain("hljs-keyword");
   });
 });
+
+it("keeps the block of code that grows, with its focus and its place", () => {
+  const { container, rerender } = render(<Markdown text={"```python\na = 1"} growing />);
+  const block = container.querySelector("pre");
+  rerender(<Markdown text={"```python\na = 1\nb = 2"} growing />);
+  expect(container.querySelector("pre")).toBe(block);
+  expect(block?.textContent).toContain("b = 2");
+});

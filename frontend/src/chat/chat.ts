@@ -10,6 +10,9 @@ const TRIES_MAX = 5;
 const BATCH_MS = 50;
 const PAGE = 50;
 
+/** Where the browser keeps what was sent and not yet heard of; a new chat has no id yet. */
+const outboxOf = (id: string | null): string => `outbox.${id ?? "new"}`;
+
 export interface ChatState {
   thread: Thread;
   link: Link;
@@ -19,6 +22,8 @@ export interface ChatState {
 export interface Surroundings {
   /** The first message of a new chat has made its conversation. */
   onCreated: (id: string) => void;
+  /** Whose conversations are made here; null for a guest's. */
+  account: string | null;
   /** A message was taken in, so the list of conversations is no longer what it was. */
   onSent: (id: string, text: string) => void;
   /** Whether it is the session that has ended, when a conversation cannot be found. */
@@ -29,11 +34,14 @@ export interface Surroundings {
 /** One conversation as this page shows it, or a new one that begins with its first message. */
 export class Chat {
   private static made = 0;
+  /** The chat whose first message is on its way: it alone posts what is kept for new chats. */
+  private static unborn: Chat | null = null;
   /** Tells chats apart, also before they have an id. */
   readonly key = Chat.made++;
   private state: ChatState;
   private listeners = new Set<() => void>();
   private leave: (() => void) | null = null;
+  private shown = false;
   private posting = false;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private drawMs = 0;
@@ -41,7 +49,7 @@ export class Chat {
   private around: Partial<Surroundings> = {};
 
   constructor(id: string | null) {
-    const outbox = id ? load<Outgoing[]>(`outbox.${id}`, [], session) : [];
+    const outbox = id || !Chat.unborn ? load<Outgoing[]>(outboxOf(id), [], session) : [];
     this.state = { thread: empty(id, outbox), link: "connecting", stopping: false };
   }
 
@@ -60,12 +68,18 @@ export class Chat {
     this.around = around;
   }
 
-  /** Follow the conversation, until `close`. */
+  /** Show the conversation and follow it, until `close`. */
   open(): void {
+    this.shown = true;
+    this.follow();
+  }
+
+  private follow(): void {
     if (this.id) this.leave = watch(this.id, { onEvent: this.hear, onLink: (link) => void this.hearLink(link) });
   }
 
   close(): void {
+    this.shown = false;
     this.leave?.();
     this.leave = null;
   }
@@ -118,6 +132,7 @@ export class Chat {
   async post(): Promise<void> {
     if (this.posting) return;
     this.posting = true;
+    if (!this.id) Chat.unborn = this;
     for (let tries = 0, next; (next = this.state.thread.outbox.find(({ state }) => state === "sending")); ) {
       const outcome = await this.postOne(next);
       if (outcome === "hold") break;
@@ -126,6 +141,7 @@ export class Chat {
       else if (tries) await new Promise((resolve) => setTimeout(resolve, 500 * 2 ** tries));
     }
     this.posting = false;
+    if (Chat.unborn === this) Chat.unborn = null;
   }
 
   private async postOne({ id, text }: Outgoing): Promise<"done" | "again" | "hold"> {
@@ -146,9 +162,12 @@ export class Chat {
   }
 
   private async create(): Promise<string> {
-    const snapshot = await api<Snapshot>("POST", "/conversations", {});
+    const { account } = this.around;
+    // Named, so that nothing of an account becomes a guest's when its session has ended unnoticed.
+    const snapshot = await api<Snapshot>("POST", "/conversations", account ? { account } : {});
     this.step({ type: "reset", data: snapshot });
-    this.open();
+    // Another conversation may be shown by now; its stream must not be taken away.
+    if (this.shown) this.follow();
     this.around.onCreated?.(snapshot.id);
     return snapshot.id;
   }
@@ -183,7 +202,8 @@ export class Chat {
     const thread = reduce(before, step);
     const stopping = this.state.stopping && thread.turn !== null;
     this.state = { ...this.state, thread, stopping };
-    if (thread.id && thread.outbox !== before.outbox) save(`outbox.${thread.id}`, thread.outbox, session);
+    if (thread.id !== before.id) save(outboxOf(before.id), null, session);
+    if (thread.id !== before.id || thread.outbox !== before.outbox) save(outboxOf(thread.id), thread.outbox, session);
     if (step.type === "delta") this.timer ??= setTimeout(this.drawBatch, Math.max(BATCH_MS, 4 * this.drawMs));
     else this.draw();
   }

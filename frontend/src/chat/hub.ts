@@ -96,7 +96,10 @@ class Stream {
   }
 
   private async diagnose(): Promise<void> {
+    const source = this.source;
     const status = await fetch(`/api/conversations/${this.id}`).then(({ status }) => status, () => 0);
+    // Left, rested or opened anew meanwhile.
+    if (this.source !== source) return;
     if (status === 404) this.give("missing");
     else if (status === 401) this.give("login");
     else this.timer = setTimeout(() => this.open(), Math.min(1000 * 2 ** this.failures++, AGAIN_MAX_MS));
@@ -104,6 +107,8 @@ class Stream {
 
   private give(link: Link): void {
     this.close();
+    // Who may not read it any more shall not be shown it from here either.
+    if (link === "login" || link === "missing") this.thread = empty(this.id);
     this.tell(link);
   }
 

@@ -1,4 +1,4 @@
-import { memo, useState, type ComponentProps } from "react";
+import { createContext, memo, useContext, useState, type ComponentProps } from "react";
 import ReactMarkdown, { type Components } from "react-markdown";
 import remarkGfm from "remark-gfm";
 import { isOpenFence, splitter } from "./blocks";
@@ -21,15 +21,20 @@ export default function Markdown({ text, growing }: { text: string; growing: boo
 
 const Block = memo(function Block({ text, growing }: { text: string; growing: boolean }) {
   const open = growing && isOpenFence(text);
-  const parts = { ...safe, pre: (props: ComponentProps<"pre"> & { node?: unknown }) => <Fence {...props} open={open} /> };
   return (
-    <ReactMarkdown remarkPlugins={plugins} components={parts}>
-      {text}
-    </ReactMarkdown>
+    <Open value={open}>
+      <ReactMarkdown remarkPlugins={plugins} components={safe}>
+        {text}
+      </ReactMarkdown>
+    </Open>
   );
 });
 
-function Fence({ children, open }: ComponentProps<"pre"> & { open: boolean }) {
+// A context, not a property: a component made anew for each piece would lose focus, selection and scroll position.
+const Open = createContext(false);
+
+function Fence({ children }: ComponentProps<"pre">) {
+  const open = useContext(Open);
   const { className = "", children: code = "" } = (children as { props: { className?: string; children?: string } }).props;
   return <Code code={code.replace(/\n$/, "")} language={/language-(\S+)/.exec(className)?.[1] ?? ""} open={open} />;
 }
@@ -45,6 +50,7 @@ const safe: Components = {
     ) : (
       <>{children}</>
     ),
+  pre: ({ children }) => <Fence>{children}</Fence>,
   img: ({ alt }) => <em>[{alt ?? "image"}]</em>,
   table: ({ children }) => (
     <div tabIndex={0} role="group" className="my-4 overflow-x-auto">

@@ -23,10 +23,13 @@ export function useChat(session: Session, conversations: Conversations, onProble
       onCreated: (id) => {
         if (shown.current === chat) history.pushState(null, "", addressOf(id));
       },
+      account: "name" in session.who ? session.who.name : null,
       onSent: conversations.touch,
       signedOut: session.signedOut,
       onProblem,
     });
+    // Of a new chat there is no stream whose reset would post what waits: after a reload, or after a login.
+    if (!chat.id) void chat.post();
   }, [chat, conversations, session, onProblem]);
 
   useEffect(() => {
