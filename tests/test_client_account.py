@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import requests
 from browser import NEEDED, NETWORK, Visit, begin, box, conversation, messages, send
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from chat.store import Store
 
@@ -147,6 +147,62 @@ def test_who_comes_back_after_the_sessions_end_signs_in_and_finds_the_conversati
     visit.forgive(NETWORK)
 
 
+def test_who_deletes_a_conversation_and_signs_out_has_deleted_it(
+    server: str, ada: str, store: Store, visit: Visit
+) -> None:
+    page = visit.page(server)
+    sign_in(page, ada)
+    talk(page, store, "Hi")
+    page.get_by_role("button", name="Actions for Hi").click()
+    page.get_by_role("menuitem", name="Delete").click()
+    expect(page.get_by_text("Conversation deleted.")).to_be_visible()
+    page.get_by_role("button", name=ada, exact=True).click()
+    page.get_by_role("menuitem", name="Sign out").click()
+    expect(page.get_by_role("button", name="Guest")).to_be_visible()
+    with requests.Session() as session:
+        session.post(f"{server}/api/login", json={"name": ada, "password": PASSWORD}, timeout=10).raise_for_status()
+        assert session.get(f"{server}/api/conversations", timeout=10).json()["conversations"] == []
+    # The list, which was just being read anew.
+    visit.forgive("401")
+
+
+def test_what_an_account_sends_before_the_page_knows_it_is_not_kept_for_guests(
+    server: str, ada: str, store: Store, visit: Visit
+) -> None:
+    page = visit.page(server)
+    sign_in(page, ada)
+    expect(page.get_by_role("button", name=ada, exact=True)).to_be_visible()
+    held: list[Route] = []
+    page.route("**/api/me", lambda route: held.append(route))
+    page.reload()
+    send(page, "A secret")
+    begin(store, conversation(page, store)).finish("completed", "Fine.")
+    expect(page.locator(".markdown")).to_have_text("Fine.")
+    for route in held:
+        route.continue_()
+    expect(page.get_by_role("link", name="A secret")).to_be_visible()
+    assert page.evaluate("localStorage.getItem('parley.guest')") is None
+
+
+def test_signing_out_in_one_tab_signs_out_the_others(server: str, ada: str, store: Store, visit: Visit) -> None:
+    page = visit.page(server)
+    sign_in(page, ada)
+    talk(page, store, "A secret")
+    other = visit.page(page.url)
+    expect(messages(other, "Parley")).to_contain_text("Fine.")
+    other.evaluate("sessionStorage.setItem('parley.outbox.x', JSON.stringify(['A secret']))")
+    # What the other tab reads from the storage may lag behind.
+    other.evaluate("Storage.prototype.getItem = (key) => (key === 'parley.account' ? JSON.stringify('Ada') : null)")
+    page.get_by_role("button", name=ada).click()
+    page.get_by_role("menuitem", name="Sign out").click()
+    for tab in (page, other):
+        expect(tab.get_by_role("button", name="Guest")).to_be_visible()
+        expect(tab.get_by_role("dialog")).to_have_count(0)
+        expect(tab.get_by_text("A secret")).to_have_count(0)
+        assert tab.evaluate("sessionStorage.length") == 0
+    visit.forgive(NETWORK)
+
+
 @pytest.mark.parametrize("account", [False, True], ids=["guest", "account"])
 def test_conversations_are_found_renamed_exported_and_deleted(
     server: str, ada: str, store: Store, visit: Visit, tmp_path: Path, account: bool
@@ -161,7 +217,7 @@ def test_conversations_are_found_renamed_exported_and_deleted(
     page.get_by_role("menuitem", name="Rename").click()
     page.get_by_label("Title").fill("Fruit")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("link", name="Fruit")).to_be_visible()
+    expect(page.get_by_role("link", name="Fruit")).to_be_focused()
     page.get_by_label("Search").fill("fruit")
     expect(page.get_by_role("link")).to_have_count(1)
     page.get_by_label("Search").fill("plums")
@@ -197,6 +253,11 @@ def test_the_owner_changes_the_password_and_deletes_the_account(
     page.get_by_text("Change password").first.click()
     page.get_by_role("textbox", name="Password", exact=True).fill(PASSWORD)
     page.get_by_label("New password").fill("staple battery")
+    page.get_by_role("textbox", name="Password", exact=True).fill("not the horse")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert").filter(has_text="wrong")).to_have_text("The password is wrong.")
+    visit.forgive(NETWORK)
+    page.get_by_role("textbox", name="Password", exact=True).fill(PASSWORD)
     page.keyboard.press("Enter")
     expect(page.get_by_text("The password is changed.")).to_be_visible()
     page.get_by_role("button", name=ada).click()

@@ -22,11 +22,21 @@ export function save(name: string, value: unknown, to: () => Storage = () => loc
   }
 }
 
-/** Forget what one account wrote, before another person uses this browser. */
+/** Forget what one account wrote, before another person uses this browser. What a guest had is the account's by then. */
 export function forgetDrafts(): void {
+  save("guest", null);
   try {
     for (const name of Object.keys(localStorage).filter((name) => name.startsWith(`${PREFIX}draft.`)))
       localStorage.removeItem(name);
+  } catch {
+    // Nothing was kept then.
+  }
+  forgetOutbox();
+}
+
+/** The part of it that each tab keeps for itself. */
+export function forgetOutbox(): void {
+  try {
     for (const name of Object.keys(sessionStorage).filter((name) => name.startsWith(PREFIX)))
       sessionStorage.removeItem(name);
   } catch {
@@ -35,10 +45,10 @@ export function forgetDrafts(): void {
 }
 
 /** A channel to the other tabs of this browser: what is heard from them, and how to tell them. */
-export function channel(name: string, onNews: () => void): { tell: () => void; close: () => void } {
+export function channel(name: string, onNews: (news: string) => void): { tell: (news?: string) => void; close: () => void } {
   const wire = new BroadcastChannel(PREFIX + name);
-  wire.onmessage = onNews;
-  return { tell: () => wire.postMessage(null), close: () => wire.close() };
+  wire.onmessage = ({ data }) => onNews(data as string);
+  return { tell: (news = "") => wire.postMessage(news), close: () => wire.close() };
 }
 
 export const session = (): Storage => sessionStorage;

@@ -60,7 +60,8 @@ const en = {
   deleteAccount: "Delete account", deleteAccountText: "The account and all its conversations are gone for good.",
   signedOutNote: "You are signed out.",
   problems: {
-    name_taken: "This name is taken.", login_failed: "Name or password is wrong.", registration_closed: "New accounts are not open here.",
+    name_taken: "This name is taken.", login_failed: "Name or password is wrong.", password_wrong: "The password is wrong.",
+    registration_closed: "New accounts are not open here.",
     rate_limited: "Too many attempts. Please wait a moment.", unreachable: "The server does not answer.", invalid: "Please check what you entered.",
   } as Record<string, string>,
   broken: "Something went wrong on this page.", reload: "Reload",
@@ -121,7 +122,8 @@ const fr: typeof en = {
   deleteAccount: "Supprimer le compte", deleteAccountText: "Le compte et toutes ses conversations disparaissent pour de bon.",
   signedOutNote: "Vous êtes déconnecté.",
   problems: {
-    name_taken: "Ce nom est déjà pris.", login_failed: "Nom ou mot de passe incorrect.", registration_closed: "Aucun nouveau compte n’est accepté ici.",
+    name_taken: "Ce nom est déjà pris.", login_failed: "Nom ou mot de passe incorrect.", password_wrong: "Le mot de passe est incorrect.",
+    registration_closed: "Aucun nouveau compte n’est accepté ici.",
     rate_limited: "Trop de tentatives. Veuillez patienter un moment.", unreachable: "Le serveur ne répond pas.", invalid: "Veuillez vérifier votre saisie.",
   },
   broken: "Une erreur s’est produite sur cette page.", reload: "Recharger",

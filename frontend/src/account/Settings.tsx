@@ -66,7 +66,7 @@ function Confirm({ name, label, asks, danger, act }: ConfirmProps) {
       {asks === "both" && (
         <Field {...common} label={t.newPassword} autoComplete="new-password" minLength={8} hint={t.passwordHint} value={next} onValue={setNext} />
       )}
-      <Trouble problem={problem} />
+      <Trouble problem={problem} named />
       <Button kind={danger ? "danger" : "primary"} type="submit" disabled={busy}>{label}</Button>
     </Form>
   );

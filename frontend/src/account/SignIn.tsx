@@ -81,8 +81,10 @@ export function Field({ label, hint, onValue, ...props }: FieldProps) {
   );
 }
 
-export function Trouble({ problem }: { problem: Problem | null }) {
-  return <p role="alert" className="text-sm text-danger empty:hidden">{problem && (t.problems[problem.code] ?? problem.message)}</p>;
+/** What went wrong. `named`: only a password was asked for. */
+export function Trouble({ problem, named = false }: { problem: Problem | null; named?: boolean }) {
+  const code = named && problem?.code === "login_failed" ? "password_wrong" : problem?.code;
+  return <p role="alert" className="text-sm text-danger empty:hidden">{problem && (t.problems[code ?? ""] ?? problem.message)}</p>;
 }
 
 /** What came of an action, whether it is under way, and how to begin it. */

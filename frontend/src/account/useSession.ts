@@ -1,6 +1,6 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { api, asProblem, onSignedOut } from "../api";
-import { channel, forgetDrafts, load, save } from "../storage";
+import { channel, forgetDrafts, forgetOutbox, load, save } from "../storage";
 import type { Account, Listed } from "../types";
 
 // How many conversations the server takes over.
@@ -8,6 +8,9 @@ const KEPT_MAX = 100;
 
 /** Who uses this page. `ended`: somebody whose session is over, whose page waits for the next login. */
 export type Who = { is: "unknown" } | { is: "guest" } | { is: "account"; name: string } | { is: "ended"; name: string };
+
+/** What must be done while the session still lives; the list of conversations sets it. */
+export const beforeLeaving = { call: (): Promise<void> => Promise.resolve() };
 
 export interface Session {
   who: Who;
@@ -29,25 +32,33 @@ export function useSession(): Session {
   const tabs = useRef<ReturnType<typeof channel> | null>(null);
   const now = useRef(who);
   const changing = useRef(false);
-  useEffect(() => {
-    now.current = who;
-  }, [who]);
+  const become = useCallback((next: Who): Who => {
+    now.current = next;
+    setWho(next);
+    return next;
+  }, []);
 
   const ask = useCallback(async (): Promise<Who> => {
+    const before = now.current;
     const found = await whoIsHere();
-    setWho(found);
-    return found;
-  }, []);
+    // What another tab has told meanwhile is newer.
+    return now.current === before ? become(found) : now.current;
+  }, [become]);
 
   useEffect(() => {
     if (now.current.is === "unknown") void ask();
     onSignedOut.call = () => {
       const { current } = now;
-      if (current.is === "account" && !changing.current) setWho({ is: "ended", name: current.name });
+      if (current.is === "account" && !changing.current) become({ is: "ended", name: current.name });
     };
-    const opened = (tabs.current = channel("session", () => void ask()));
+    // The other tab's word counts, as its change of the storage may arrive only after it.
+    const opened = (tabs.current = channel("session", (name) => {
+      const { current } = now;
+      if (current.is === "unknown" ? !name : "name" in current && current.name !== name) forgetOutbox();
+      become(name ? { is: "account", name } : { is: "guest" });
+    }));
     return opened.close;
-  }, [ask]);
+  }, [ask, become]);
 
   const signedOut = useCallback(async () => {
     // Streams end while the session changes, and are opened anew after it.
@@ -59,16 +70,16 @@ export function useSession(): Session {
       return false;
     } catch (error) {
       if (asProblem(error).status !== 401) return false;
-      setWho({ is: "ended", name: current.name });
-      return true;
+      const latest = now.current === current ? become({ is: "ended", name: current.name }) : now.current;
+      return latest.is === "ended";
     }
-  }, [ask]);
+  }, [ask, become]);
 
   const tell = useCallback((name: string) => {
     save("account", name);
-    setWho(name ? { is: "account", name } : { is: "guest" });
-    tabs.current?.tell();
-  }, []);
+    become(name ? { is: "account", name } : { is: "guest" });
+    tabs.current?.tell(name);
+  }, [become]);
 
   return useMemo(() => {
     const change = async (work: () => Promise<string>) => {
@@ -80,6 +91,7 @@ export function useSession(): Session {
       }
     };
     const forget = () => {
+      void beforeLeaving.call();
       forgetDrafts();
       tell("");
     };
@@ -98,6 +110,7 @@ export function useSession(): Session {
         return "name" in who ? who.name : "";
       }),
       leave: (how, password) => change(async () => {
+        await beforeLeaving.call();
         if (how === "here") await api("POST", "/logout", {});
         else if (how === "everywhere") await api("DELETE", "/me/sessions");
         else await api("DELETE", "/me", { password });

@@ -67,12 +67,12 @@ export function Sidebar({ conversations, current, isGuest, account, onOpen, onRe
 type RowProps = Pick<Props, "conversations" | "onOpen" | "onRemove"> & { item: Listed; isCurrent: boolean };
 
 function Row({ item: { id, title, excerpt }, isCurrent, conversations, onOpen, onRemove }: RowProps) {
-  const [renaming, setRenaming] = useState(false);
+  const [renaming, setRenaming] = useState<boolean | "ended">(false);
   const name = title ?? t.untitled;
-  if (renaming)
+  if (renaming === true)
     return (
-      <Rename title={title ?? ""} onEnd={(next) => {
-        setRenaming(false);
+      <Rename title={title ?? ""} onEnd={(next, byKey) => {
+        setRenaming(byKey && "ended");
         if (next && next !== title) void conversations.rename(id, next);
       }} />
     );
@@ -91,7 +91,8 @@ function Row({ item: { id, title, excerpt }, isCurrent, conversations, onOpen, o
   return (
     <li className={`group flex items-center rounded-lg hover:bg-hover ${isCurrent ? "bg-hover" : ""}`}>
       <a
-        href={`/c/${id}`} onClick={open} aria-current={isCurrent ? "page" : undefined} title={name}
+        // Whoever renamed it by keyboard goes on from here.
+        ref={renaming ? focus : null} href={`/c/${id}`} onClick={open} aria-current={isCurrent ? "page" : undefined} title={name}
         className="min-w-0 flex-1 rounded-lg py-2 pl-3 text-sm"
       >
         <span className="block truncate">{name}</span>
@@ -104,22 +105,24 @@ function Row({ item: { id, title, excerpt }, isCurrent, conversations, onOpen, o
   );
 }
 
-function Rename({ title, onEnd }: { title: string; onEnd: (title: string) => void }) {
+const focus = (link: HTMLElement | null) => link?.focus();
+
+function Rename({ title, onEnd }: { title: string; onEnd: (title: string, byKey: boolean) => void }) {
   const [text, setText] = useState(title);
   const submit = (event: SyntheticEvent) => {
     event.preventDefault();
-    onEnd(text.trim());
+    onEnd(text.trim(), true);
   };
   return (
     <li>
       <form onSubmit={submit}>
         <input autoFocus value={text} maxLength={200} aria-label={t.title} onFocus={(event) => event.target.select()}
-          onChange={(event) => setText(event.target.value)} onBlur={() => onEnd(text.trim())}
+          onChange={(event) => setText(event.target.value)} onBlur={() => onEnd(text.trim(), false)}
           onKeyDown={(event) => {
             if (event.key !== "Escape") return;
             // In the drawer Escape would close that as well.
             event.preventDefault();
-            onEnd("");
+            onEnd("", true);
           }}
           className="my-0.5 h-8 w-full rounded-lg border border-accent bg-raised px-2.5 text-sm" />
       </form>

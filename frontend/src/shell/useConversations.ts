@@ -1,6 +1,6 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { api, asProblem } from "../api";
-import type { Who } from "../account/useSession";
+import { beforeLeaving, type Who } from "../account/useSession";
 import { channel, load, save } from "../storage";
 import type { Listed } from "../types";
 
@@ -37,7 +37,13 @@ export function useConversations(who: Who, ttl_s: number, onProblem: (detail: st
   const asked = useRef(0);
   const [shown, setShown] = useState(PAGE);
 
+  const present = useRef(owner);
+  useEffect(() => {
+    present.current = owner;
+  }, [owner]);
+
   const reload = useCallback(async () => {
+    if (who.is === "unknown") return;
     const mine = ++asked.current;
     try {
       const page = owner ? await fromServer(query, shown) : fromBrowser(query, ttl_s);
@@ -45,7 +51,7 @@ export function useConversations(who: Who, ttl_s: number, onProblem: (detail: st
     } catch (error) {
       if (asProblem(error).status !== 401) onProblem(asProblem(error).message);
     }
-  }, [owner, query, shown, ttl_s, onProblem]);
+  }, [who.is, owner, query, shown, ttl_s, onProblem]);
   const news = useNews(reload);
 
   useEffect(() => {
@@ -54,12 +60,13 @@ export function useConversations(who: Who, ttl_s: number, onProblem: (detail: st
     return () => clearTimeout(timer);
   }, [reload, query, who.is]);
 
-  const { removing, remove, undo } = useRemoval((id) => {
+  const { removing, remove, undo } = useRemoval(owner, (id, by) => {
     setPage((page) => ({ ...page, conversations: page.conversations.filter((one) => one.id !== id) }));
     if (!isAccount) forget(id);
     // The request outlives the page.
-    api("DELETE", `/conversations/${id}`, undefined, true).catch((error: unknown) => {
-      if (asProblem(error).status !== 404) onProblem(asProblem(error).message);
+    return api("DELETE", `/conversations/${id}`, undefined, true).catch((error: unknown) => {
+      // It is gone already, unless only its owner is.
+      if (asProblem(error).status !== 404 || by !== present.current) onProblem(asProblem(error).message);
     }).finally(news);
   });
 
@@ -70,7 +77,7 @@ export function useConversations(who: Who, ttl_s: number, onProblem: (detail: st
       more: next !== null, query, search, remove, removing, undo,
       showMore: () => setShown(shown + PAGE),
       touch: (id, text) => {
-        if (!isAccount) remember(id, text);
+        if (who.is === "guest") remember(id, text);
         news();
       },
       rename: async (id, title) => {
@@ -89,7 +96,7 @@ export function useConversations(who: Who, ttl_s: number, onProblem: (detail: st
         news();
       },
     };
-  }, [conversations, next, removing, remove, undo, isAccount, query, shown, news, onProblem]);
+  }, [conversations, next, removing, remove, undo, who.is, isAccount, query, shown, news, onProblem]);
 }
 
 interface Page {
@@ -144,10 +151,11 @@ function useNews(reload: () => Promise<void>): () => void {
   }, []);
 }
 
-/** One deletion at a time can be undone; the next one, or leaving the page, makes it final. */
-function useRemoval(commit: (id: string) => void) {
+/** One deletion at a time can be undone; the next one, or leaving the page or the account, makes it final. */
+function useRemoval(owner: string, commit: (id: string, by: string) => Promise<void>) {
   const [removing, setRemoving] = useState<string | null>(null);
-  const waiting = useRef<{ id: string; timer: number } | null>(null);
+  const waiting = useRef<{ id: string; by: string; timer: number } | null>(null);
+  const underway = useRef(Promise.resolve());
   const latest = useRef(commit);
   useEffect(() => {
     latest.current = commit;
@@ -159,18 +167,23 @@ function useRemoval(commit: (id: string) => void) {
     waiting.current = null;
     clearTimeout(found.timer);
     setRemoving(null);
-    if (deletes) latest.current(found.id);
+    const before = underway.current;
+    if (deletes) underway.current = latest.current(found.id, found.by).then(() => before);
   }, []);
   const remove = useCallback((id: string) => {
     settle(true);
-    waiting.current = { id, timer: window.setTimeout(() => settle(true), UNDO_MS) };
+    waiting.current = { id, by: owner, timer: window.setTimeout(() => settle(true), UNDO_MS) };
     setRemoving(id);
-  }, [settle]);
+  }, [settle, owner]);
   const undo = useCallback(() => settle(false), [settle]);
 
   useEffect(() => {
     const finish = () => settle(true);
     window.addEventListener("pagehide", finish);
+    beforeLeaving.call = () => {
+      finish();
+      return underway.current;
+    };
     return () => window.removeEventListener("pagehide", finish);
   }, [settle]);
   return { removing, remove, undo };
