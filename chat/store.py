@@ -41,7 +41,7 @@ _REFUSALS: dict[str, type[errors.ChatError]] = {
 
 
 class Store:
-    """Runs the scripts. What their repetition would change they take no notice of, so a lost answer is asked for again.
+    """Runs the scripts. A worker's may be repeated as they stand, so that it asks again when an answer was lost.
 
     `patience_s` says for how long: not at all for a web process, whose clients ask again themselves; for a while
     for a worker, which would lose the reply that it is writing.
