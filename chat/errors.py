@@ -7,149 +7,107 @@ class ChatError(Exception):
     code = "internal"
     retryable = False
 
+    def __init_subclass__(cls, code: str | None = None, retryable: bool | None = None) -> None:
+        cls.code = cls.code if code is None else code
+        cls.retryable = cls.retryable if retryable is None else retryable
+
     @property
     def detail(self) -> str:
         """One sentence for the user: the message given, else the class's own."""
         return str(self) or (self.__doc__ or self.code).splitlines()[0]
 
 
-class ConfigError(ChatError):
+class ConfigError(ChatError, code="config"):
     """A setting has a value that cannot be used."""
 
-    code = "config"
 
-
-class StoreUnavailable(ChatError):
+class StoreUnavailable(ChatError, code="store_unavailable", retryable=True):
     """The store does not answer; try again in a moment."""
 
-    code, retryable = "store_unavailable", True
 
-
-class StoreUnsuitable(ChatError):
+class StoreUnsuitable(ChatError, code="store_unsuitable"):
     """This Redis has no JSON commands, or is older than 7: use Redis 8, Redis Stack 7, or Valkey with RedisJSON."""
 
-    code = "store_unsuitable"
 
-
-class SchemaTooNew(ChatError):
+class SchemaTooNew(ChatError, code="schema_too_new"):
     """This conversation was written by a newer version of Parley: update this server."""
 
-    code = "schema_too_new"
 
-
-class ConversationGone(ChatError):
+class ConversationGone(ChatError, code="conversation_gone"):
     """This conversation does not exist, or it has expired."""
 
-    code = "conversation_gone"
 
-
-class NameTaken(ChatError):
+class NameTaken(ChatError, code="name_taken"):
     """This name is taken; choose another one."""
 
-    code = "name_taken"
 
-
-class RegistrationClosed(ChatError):
+class RegistrationClosed(ChatError, code="registration_closed"):
     """New accounts are made by the people who run this server."""
 
-    code = "registration_closed"
 
-
-class LoginFailed(ChatError):
+class LoginFailed(ChatError, code="login_failed"):
     """Name or password is wrong."""
 
-    code = "login_failed"
 
-
-class LoginRequired(ChatError):
+class LoginRequired(ChatError, code="login_required"):
     """Please log in."""
 
-    code = "login_required"
 
-
-class RateLimited(ChatError):
+class RateLimited(ChatError, code="rate_limited", retryable=True):
     """Too many attempts; try again later."""
-
-    code, retryable = "rate_limited", True
 
     def __init__(self, wait_s: int) -> None:
         super().__init__()
         self.wait_s = wait_s
 
 
-class CrossSite(ChatError):
+class CrossSite(ChatError, code="cross_site"):
     """Pages of other sites may not do this."""
 
-    code = "cross_site"
 
-
-class MessageUnknown(ChatError):
+class MessageUnknown(ChatError, code="message_unknown"):
     """This conversation has no such message."""
 
-    code = "message_unknown"
 
-
-class MessageConflict(ChatError):
+class MessageConflict(ChatError, code="message_conflict"):
     """This message id was used before, with another text."""
 
-    code = "message_conflict"
 
-
-class QueueFull(ChatError):
+class QueueFull(ChatError, code="queue_full", retryable=True):
     """Too many messages wait in this conversation; try again later."""
 
-    code, retryable = "queue_full", True
 
-
-class NotLastTurn(ChatError):
+class NotLastTurn(ChatError, code="not_last_turn"):
     """Only the last reply of a conversation can be answered again."""
 
-    code = "not_last_turn"
 
-
-class Busy(ChatError):
+class Busy(ChatError, code="busy", retryable=True):
     """A reply is being written or waited for; try again when it has ended."""
 
-    code, retryable = "busy", True
 
-
-class FencedOff(ChatError):
+class FencedOff(ChatError, code="fenced_off"):
     """Another worker has taken this turn over."""
 
-    code = "fenced_off"
 
-
-class ModelError(ChatError):
+class ModelError(ChatError, code="model_error", retryable=True):
     """The model could not answer."""
 
-    code, retryable = "model_error", True
 
-
-class ModelUnavailable(ModelError):
+class ModelUnavailable(ModelError, code="model_unavailable"):
     """The model could not be reached, or it stayed busy; try again later."""
 
-    code = "model_unavailable"
 
-
-class ModelBroke(ModelError):
+class ModelBroke(ModelError, code="model_broke"):
     """The model broke off in the middle of its reply."""
 
-    code = "model_broke"
 
-
-class ModelTimeout(ModelError):
+class ModelTimeout(ModelError, code="model_timeout"):
     """The model did not finish its reply in time."""
 
-    code = "model_timeout"
 
-
-class ModelRefused(ModelError):
+class ModelRefused(ModelError, code="model_refused", retryable=False):
     """The model's server refused the prompt."""
 
-    code, retryable = "model_refused", False
 
-
-class ModelGarbage(ModelError):
+class ModelGarbage(ModelError, code="model_garbage", retryable=False):
     """The model's server answered something that is not the text-generation protocol."""
-
-    code, retryable = "model_garbage", False
