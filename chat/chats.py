@@ -6,14 +6,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from uuid import uuid4
 
-import orjson
-
 from chat import keys
 from chat.accounts import Accounts, plain
 from chat.conversation import Conversation
 from chat.errors import ConversationGone, LoginRequired
 from chat.events import iso
-from chat.search import TEXTS, All, Candidates, Indexed, Row, words_of
+from chat.search import TEXTS, Row, Search, owned, words_of
 from chat.store import Store
 
 # Conversations that one search reads at the most; the next page goes on from there. And how many are read at once.
@@ -76,7 +74,7 @@ class Chats:
 
     def delete_all(self) -> None:
         """Delete all of them, also those that are made meanwhile."""
-        while rows := All(self.store, self.account).rows([], None, READ_AT_ONCE):
+        while rows := Search(self.store, self.account).rows([], None, READ_AT_ONCE):
             for conversation_id, _ in rows:
                 with suppress(ConversationGone):
                     self.delete(conversation_id)
@@ -86,14 +84,14 @@ class Chats:
         words = words_of(query)
         if query.strip() and not words:
             return [], None
-        source: Candidates = (Indexed if words else All)(self.store, self.account)
+        search = Search(self.store, self.account)
         entries: list[Entry] = []
         for _ in range(READ_MAX // READ_AT_ONCE):
-            rows = source.rows(words, before, READ_AT_ONCE)
+            rows = search.rows(words, before, READ_AT_ONCE)
             for (_, before), entry in zip(rows, self._entries(rows, words), strict=True):
                 entries += [entry] if entry else []
                 if len(entries) == limit:
-                    return entries, before if source.rows(words, before, 1) else None
+                    return entries, before if search.rows(words, before, 1) else None
             if len(rows) < READ_AT_ONCE:
                 return entries, None
         return entries, before
@@ -103,17 +101,15 @@ class Chats:
         paths = ("$.owner", "$.title", "$.started_at", *([TEXTS] if words else []))
         asked = (("JSON.GET", keys.conversation(conversation_id)[0], *paths) for conversation_id, _ in rows)
         for (conversation_id, at), raw in zip(rows, self.store.execute_all(*asked), strict=True):
-            found = orjson.loads(raw) if raw else {"$.owner": []}
-            if found["$.owner"] == [self.account]:
+            entry = None
+            if found := owned(raw, self.account):
                 title, started_at = found["$.title"][0], found["$.started_at"][0]
                 excerpt = excerpt_of([title or "", *found[TEXTS]], words) if words else None
-                yield (
-                    Entry(conversation_id, title, started_at, iso(at / 1e6), excerpt) if excerpt or not words else None
-                )
-            else:
-                if at / 1e6 < time.time() - YOUNG_S:
-                    self._forget(conversation_id)
-                yield None
+                if excerpt or not words:
+                    entry = Entry(conversation_id, title, started_at, iso(at / 1e6), excerpt)
+            elif at / 1e6 < time.time() - YOUNG_S:
+                self._forget(conversation_id)
+            yield entry
 
     def _forget(self, conversation_id: str) -> None:
         account = keys.account(self.account)

@@ -1,9 +1,9 @@
-"""Which of an account's conversations may hold the words that are searched for, newest first: two ways to know."""
+"""Which of an account's conversations may hold the words that are searched for, the last used first."""
 
 import re
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
 import orjson
 import redis
@@ -17,6 +17,7 @@ TEXTS = "$.messages[-1000:].text"
 _PATHS = ("$.owner", "$.title", TEXTS, "$.turn", "$.pending[*]")
 WORDS_MAX, WORD_CHARS_MAX = 10, 50
 _INDEX = "parley-texts"
+_SCHEMA = "ON HASH PREFIX 1 user: STOPWORDS 0 SCHEMA owner TAG CASESENSITIVE at NUMERIC SORTABLE text TEXT NOSTEM"
 # Chinese and Japanese write no spaces, and RediSearch finds no words in them.
 _UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u9fff]")
 
@@ -29,31 +30,15 @@ def words_of(query: str) -> list[str]:
     return [word[:WORD_CHARS_MAX] for word in re.findall(r"\w+", plain(query))[:WORDS_MAX]]
 
 
-class Candidates(Protocol):
-    """A way to find the conversations that may hold some words."""
-
-    def rows(self, words: list[str], before: int | None, most: int) -> list[Row]:
-        """The newest that were used before this time; fewer than `most` when there are no more."""
-        ...
+def owned(raw: str | None, account: str) -> dict[str, Any] | None:
+    """What JSON.GET answered for `$.owner` and other paths of a conversation, if it is this account's."""
+    found = orjson.loads(raw) if raw else {"$.owner": []}
+    return found if found["$.owner"] == [account] else None
 
 
 @dataclass(frozen=True)
-class All:
-    """Every conversation of the account."""
-
-    store: Store
-    account: str
-
-    def rows(self, words: list[str], before: int | None, most: int) -> list[Row]:
-        below = "+inf" if before is None else f"({before}"
-        command = ("ZREVRANGEBYSCORE", keys.account(self.account).chats, below, "-inf", "WITHSCORES", "LIMIT", 0, most)
-        found = self.store.execute(*command)
-        return [(name, int(at)) for name, at in zip(found[::2], found[1::2], strict=True)]
-
-
-@dataclass(frozen=True)
-class Indexed:
-    """Those that RediSearch finds, where the server has it, by whole words and beginnings of words; else all.
+class Search:
+    """An account's conversations: all, or where the server has RediSearch those with the words or their beginnings.
 
     Its index does not hold the documents themselves: at each of a turn's steps it would read a document as a whole,
     8 ms for 1,000 messages. A copy of the texts is made when somebody searches, of what has changed since.
@@ -63,19 +48,27 @@ class Indexed:
     account: str
 
     def rows(self, words: list[str], before: int | None, most: int) -> list[Row]:
-        if not _UNSPACED.search("".join(words)):
-            for _ in range(2):
-                try:
-                    return self._search(words, before, most)
-                except redis.ResponseError:
-                    # The server has no RediSearch, or no index yet.
-                    if not self._make():
-                        break
-        return All(self.store, self.account).rows(words, before, most)
-
-    def _search(self, words: list[str], before: int | None, most: int) -> list[Row]:
-        owner = re.sub(r"([.-])", r"\\\1", self.account)
+        """The newest that were used before this time; fewer than `most` when there are no more."""
         below = "+inf" if before is None else f"({before}"
+        if words and not _UNSPACED.search("".join(words)):
+            # Where the server has no RediSearch, each of them may hold the words.
+            with suppress(redis.ResponseError):
+                return self._indexed(words, below, most)
+        command = ("ZREVRANGEBYSCORE", keys.account(self.account).chats, below, "-inf", "WITHSCORES", "LIMIT", 0, most)
+        found = self.store.execute(*command)
+        return [(name, int(at)) for name, at in zip(found[::2], found[1::2], strict=True)]
+
+    def _indexed(self, words: list[str], below: str, most: int) -> list[Row]:
+        try:
+            return self._search(words, below, most)
+        except redis.ResponseError:
+            # There is no index yet; or there is one now, as somebody else makes it.
+            with suppress(redis.ResponseError):
+                self.store.execute("FT.CREATE", _INDEX, *_SCHEMA.split())
+            return self._search(words, below, most)
+
+    def _search(self, words: list[str], below: str, most: int) -> list[Row]:
+        owner = re.sub(r"([.-])", r"\\\1", self.account)
         # The bare word too, as only so many words that begin with it are looked at.
         asked = " ".join(f"({word}|{word}*)" for word in words)
         query = f"@owner:{{{owner}}} @at:[-inf {below}] {asked}"
@@ -87,19 +80,6 @@ class Indexed:
         prefix = keys.searched(self.account, "")
         return [(key.removeprefix(prefix), int(at)) for key, (_, at) in zip(found[1::2], found[2::2], strict=True)]
 
-    def _make(self) -> bool:
-        """Make the index where there is none; False where the server has no RediSearch."""
-        with suppress(redis.ResponseError):
-            schema = (
-                "ON HASH PREFIX 1 user: STOPWORDS 0 SCHEMA owner TAG CASESENSITIVE at NUMERIC SORTABLE text TEXT NOSTEM"
-            )
-            self.store.execute("FT.CREATE", _INDEX, *schema.split())
-        try:
-            self.store.execute("FT.INFO", _INDEX)
-        except redis.ResponseError:
-            return False
-        return True
-
     def _refresh(self) -> None:
         """Copy the texts of the conversations that have changed."""
         account = keys.account(self.account)
@@ -107,8 +87,7 @@ class Indexed:
             # Before reading: the other way round a change in between would be forgotten.
             self.store.execute("SREM", account.changed, name)
             raw = self.store.execute("JSON.GET", keys.conversation(name)[0], *_PATHS)
-            found = orjson.loads(raw) if raw else {"$.owner": []}
-            if found["$.owner"] == [self.account]:
+            if found := owned(raw, self.account):
                 text = plain("\n".join([found["$.title"][0] or "", *found[TEXTS]]))
                 busy = found["$.turn"] != [None] or found["$.pending[*]"] != []
                 on = [account.chats, account.changed, keys.searched(self.account, name)]

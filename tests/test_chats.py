@@ -201,7 +201,7 @@ def test_redisearch_is_used_where_it_is(search_url: str, kept: Store) -> None:
     ada = chats_of(kept, "ada")
     said(ada, "needle")
     said(ada, "hay")
-    rows = search.Indexed(kept, "ada").rows(["needle"], None, 10)
+    rows = search.Search(kept, "ada").rows(["needle"], None, 10)
     assert len(rows) == (1 if search_url == kept.config.redis_url else 2)
 
 
