@@ -51,8 +51,12 @@ def answer(conversation_id: str) -> None:
         return
     try:
         turn = Turn.begin(worker.store, conversation_id)
-        if turn and Writing(turn, worker.model).write(worker.keeper):
-            ring(conversation_id)
+        if turn:
+            writing = Writing(turn, worker.model)
+            with worker.keeper.watching(writing):
+                waiting = writing.write()
+            if waiting:
+                ring(conversation_id)
     except StoreUnavailable:
         log.error("Redis stayed away; the turn of %.8s is left to its lease", conversation_id)
     except ChatError as error:

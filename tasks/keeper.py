@@ -3,16 +3,16 @@
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from threading import Event as Flag
 from threading import Thread
-from typing import Protocol
 
 from chat import turns
 from chat.config import Config
 from chat.errors import StoreUnavailable
 from chat.store import Store
-from chat.turns import Turn
+from tasks.writing import Writing
 
 # A worker that is told to end has 25 seconds, of which Celery's own end takes up to five.
 LEAVE_S = 18.0
@@ -22,30 +22,21 @@ HEARD_S = 10.0
 log = logging.getLogger(__name__)
 
 
-class Writer(Protocol):
-    """Somebody who writes a turn and can be told to end."""
-
-    turn: Turn
-
-    def told(self, what: str) -> None:
-        """Take note of `stop`, `fenced` or `leave`. Never blocks."""
-
-
 class Keeper:
-    """Watches over the turns that this worker writes, each known by its fence."""
+    """Watches over what this worker writes, each known by its turn's fence."""
 
     def __init__(self, config: Config, ring: Callable[[str], None], answer: Callable[[str], None]) -> None:
         self._config = config
         self._ring, self._answer = ring, answer
         # A connection of its own: a renewal must not wait until a busy pool has one to spare.
         self._store = Store(config)
-        self._writers: dict[str, Writer] = {}
+        self._writings: dict[str, Writing] = {}
         self._rung: dict[str, float] = {}
         self._left_at = 0.0
         self.leaving = Flag()
 
     def leave(self) -> None:
-        """Have all writers give their turns back, and see to it that the process ends. Runs in a signal handler."""
+        """Have all turns given back, and see to it that the process ends. Runs in a signal handler."""
         self._left_at = time.monotonic()
         self.leaving.set()
 
@@ -54,11 +45,14 @@ class Keeper:
         for work, every_s in ((self._renew, self._config.renew_s), (self._sweep, self._config.sweep_s)):
             Thread(target=self._forever, args=(work, every_s), daemon=True, name=work.__name__).start()
 
-    def add(self, writer: Writer) -> None:
-        self._writers[writer.turn.fence] = writer
-
-    def remove(self, writer: Writer) -> None:
-        del self._writers[writer.turn.fence]
+    @contextmanager
+    def watching(self, writing: Writing) -> Iterator[None]:
+        """Keep the lease of a turn while it is written, and tell the writing what it must hear of."""
+        self._writings[writing.turn.fence] = writing
+        try:
+            yield
+        finally:
+            del self._writings[writing.turn.fence]
 
     def _forever(self, work: Callable[[], None], every_s: float) -> None:
         while True:
@@ -72,21 +66,21 @@ class Keeper:
             time.sleep(every_s)
 
     def _renew(self) -> None:
-        writers = dict(self._writers)
+        writings = dict(self._writings)
         if self.leaving.is_set():
-            for writer in writers.values():
-                writer.told("leave")
+            for writing in writings.values():
+                writing.told("leave")
             if time.monotonic() - self._left_at > LEAVE_S:
                 log.error("a turn or the broker could not be left in time")
                 os._exit(1)
-        elif writers:
-            for what, found in turns.renew(self._store, [writer.turn for writer in writers.values()]).items():
+        elif writings:
+            for what, found in turns.renew(self._store, [writing.turn for writing in writings.values()]).items():
                 for turn in found:
-                    writers[turn.fence].told(what)
+                    writings[turn.fence].told(what)
 
     def _sweep(self) -> None:
         # A full worker rings nobody: the ring would wait here while another worker is free.
-        if self.leaving.is_set() or len(self._writers) >= self._config.worker_concurrency:
+        if self.leaving.is_set() or len(self._writings) >= self._config.worker_concurrency:
             return
         now = time.monotonic()
         self._rung = {name: at for name, at in self._rung.items() if now - at < HEARD_S}

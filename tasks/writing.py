@@ -4,7 +4,6 @@ import logging
 import time
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Protocol
 
 from chat import prompt
 from chat.errors import FencedOff, ModelBroke, ModelError
@@ -16,13 +15,6 @@ JOIN_S = 0.01
 BROKEN_AGAIN_MS = 500
 
 log = logging.getLogger(__name__)
-
-
-class Watched(Protocol):
-    """The keeper, as far as a writing needs it."""
-
-    def add(self, writer: "Writing") -> None: ...
-    def remove(self, writer: "Writing") -> None: ...
 
 
 class Writing:
@@ -40,11 +32,11 @@ class Writing:
         self._heard: SimpleQueue[tuple[str, str | ModelError]] = SimpleQueue()
 
     def told(self, what: str) -> None:
+        """Take note of `stop`, `fenced` or `leave`. Never blocks."""
         self._heard.put((what, ""))
 
-    def write(self, keeper: Watched) -> int:
+    def write(self) -> int:
         """Write the reply to its end and say how many messages wait behind it."""
-        keeper.add(self)
         Thread(target=self._read, daemon=True, name="model").start()
         try:
             return self._end(*self._write())
@@ -52,7 +44,6 @@ class Writing:
             log.warning("fenced off from a turn of %.8s", self.turn.conversation_id)
             return 0
         finally:
-            keeper.remove(self)
             self._reply.close()
 
     def _read(self) -> None:
