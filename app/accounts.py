@@ -1,10 +1,9 @@
 """Accounts over HTTP: sign up, log in and out, change the password, leave."""
 
-from flask import request
-
 from app import logins, schemas
 from app.api import is_id
 from app.parts import parts
+from app.rates import address
 from app.smorest import Blueprint
 from chat.accounts import Account
 from chat.chats import Chats, delete_account
@@ -21,7 +20,7 @@ def create(new: Json) -> Account:
     """Make an account and log in. The guest's conversations that `keep` names become its own."""
     if parts().config.registration == "closed":
         raise RegistrationClosed()
-    return _enter(parts().accounts.create(new["name"], new["password"], _address()), new["keep"])
+    return _enter(parts().accounts.create(new["name"], new["password"], address()), new["keep"])
 
 
 @blueprint.post("/login")
@@ -29,7 +28,7 @@ def create(new: Json) -> Account:
 @blueprint.response(200, schemas.Account)
 def login(given: Json) -> Account:
     """Log in. The guest's conversations that `keep` names become the account's own."""
-    return _enter(parts().accounts.login(given["name"], given["password"], _address()), given["keep"])
+    return _enter(parts().accounts.login(given["name"], given["password"], address()), given["keep"])
 
 
 @blueprint.post("/logout")
@@ -80,8 +79,4 @@ def _enter(account: Account, keep: list[str]) -> Account:
 
 def _confirmed(password: str) -> Account:
     """The account that is logged in, if this is its password."""
-    return parts().accounts.login(logins.account().name, password, _address())
-
-
-def _address() -> str:
-    return request.remote_addr or "unknown"
+    return parts().accounts.login(logins.account().name, password, address())

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Response, request
 
-from app import logins, schemas, stream
+from app import logins, rates, schemas, stream
 from app.export import as_json, as_markdown
 from app.parts import parts
 from app.smorest import Blueprint
@@ -28,7 +28,7 @@ def find(conversation_id: str) -> Conversation:
     if not is_id(conversation_id):
         raise ConversationGone()
     login = logins.current()
-    return Conversation(parts().store, conversation_id, login.account if login else "", login)
+    return Conversation(parts().store, conversation_id, login.account if login else "", login, rates.address())
 
 
 def is_id(text: str) -> bool:
@@ -41,6 +41,8 @@ def is_id(text: str) -> bool:
 @blueprint.response(200, schemas.Listing)
 def index(query: Json) -> Json:
     """The account's conversations, the newest first, `limit` at a time; with `q` those in which all its words occur."""
+    if query["q"]:
+        rates.check("searches")
     before = int(query["before"], 16) if query["before"] else None
     entries, following = Chats(parts().store, logins.account().id).page(query["q"], before, query["limit"])
     listed = [{name: value for name, value in vars(entry).items() if name != "excerpt" or value} for entry in entries]
@@ -58,6 +60,7 @@ def create(new: Json) -> tuple[Json, dict[str, str]]:
     login, store = logins.current(), parts().store
     if new["account"] is not None and (not login or login.account != plain(new["account"])):
         raise LoginRequired()
+    rates.check("conversations")
     conversation = Chats(store, login.account).create(new["name"]) if login else Conversation.create(store, new["name"])
     return conversation.snapshot(), {"Location": f"/api/conversations/{conversation.id}"}
 
@@ -104,10 +107,12 @@ def send(new: Json, conversation_id: str) -> Any:
 
     The repeat of an id with the same text is not taken in again: it answers what became of the first.
     """
-    conversation = find(conversation_id)
-    accepted = conversation.accept(new["text"], new["id"])
+    conversation, as_events = find(conversation_id), _wants([JSON, EVENTS]) == EVENTS
+    if as_events:
+        parts().hub.admit(conversation)
+    accepted = rates.accept(conversation, new["text"], new["id"])
     ring(conversation.id)
-    if _wants([JSON, EVENTS]) == JSON:
+    if not as_events:
         return {name: value for name, value in vars(accepted).items() if value is not None}
     return stream.event_stream(turn_events(parts().hub, conversation, accepted, stream.PING_S))
 
@@ -125,6 +130,7 @@ def stop(conversation_id: str, message_id: str) -> Json:
 def retry(wanted: Json, conversation_id: str, message_id: str) -> Json:
     """Answer the last message again, in place of the reply that is named."""
     conversation = find(conversation_id)
+    rates.check_turn(conversation)
     outcome = conversation.retry(_known(message_id), wanted["reply_id"])
     ring(conversation.id)
     return {"outcome": outcome}
@@ -145,6 +151,7 @@ def events(query: Json, conversation_id: str) -> Response:
         return stream.poll(parts().hub, conversation, position or Position.parse(None), query["wait"])
     if not conversation.exists():
         raise ConversationGone()
+    parts().hub.admit(conversation)
     return stream.event_stream(parts().hub.follow(conversation, position, stream.PING_S))
 
 

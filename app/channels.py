@@ -11,7 +11,7 @@ import orjson
 from flask import Blueprint
 from marshmallow import ValidationError
 
-from app import logins
+from app import logins, rates
 from app.parts import parts
 from app.schemas import MESSAGE_ID, check_text
 from app.sockets import PING_S, WebSocket, converse, route
@@ -65,10 +65,12 @@ def _conversation(login: Login, name: str) -> Conversation:
     """The account's conversation of this name. Its id follows from both; others cannot have made it, nor open it."""
     if not MESSAGE_ID.fullmatch(name):
         raise ConversationGone()
-    made = Chats(parts().store, login.account).create(
-        conversation_id=str(uuid5(NAMESPACE_URL, f"{login.account}/{name}"))
-    )
-    return Conversation(made.store, made.id, made.viewer, login)
+    conversation_id = str(uuid5(NAMESPACE_URL, f"{login.account}/{name}"))
+    conversation = Conversation(parts().store, conversation_id, login.account, login, rates.address())
+    if not conversation.exists():
+        rates.check("conversations")
+        Chats(parts().store, login.account).create(conversation_id=conversation_id)
+    return conversation
 
 
 class _Replies:
@@ -102,7 +104,7 @@ def _hear(ws: WebSocket, conversation: Conversation, replies: _Replies, raw: str
         text = _newest(raw)
         logins.check(conversation)
         replies.asked.add(message_id)
-        conversation.accept(text, message_id)
+        rates.accept(conversation, text, message_id)
     except ValidationError as error:
         ws.send(dumps({"message": f"Sorry, I cannot take that message. {error.messages[0]}"}))
     except ChatError as error:

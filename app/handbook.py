@@ -11,6 +11,8 @@ from app.api import find
 from app.logins import check
 from app.parts import parts
 from app.problems import retry_after, status_of
+from app.rates import accept
+from app.rates import check as check_rate
 from app.schemas import NAME_MAX_CHARS, check_text
 from app.sockets import PING_S, WebSocket, converse, route
 from chat.conversation import Conversation, Json
@@ -40,6 +42,7 @@ def token() -> Json:
         check_text(name, NAME_MAX_CHARS)
     except ValidationError as error:
         raise ValidationError("Enter a valid name") from error
+    check_rate("conversations")
     return _session(Conversation.create(parts().store, name).snapshot(), [])
 
 
@@ -88,7 +91,7 @@ def _hear(ws: WebSocket, conversation: Conversation, text: str | bytes) -> None:
         if isinstance(text, bytes):
             raise ValidationError("It must be text.")
         check(conversation)
-        conversation.accept(check_text(text, parts().config.message_max_chars))
+        accept(conversation, check_text(text, parts().config.message_max_chars))
     except ValidationError as error:
         _apologise(ws, f"Sorry, I cannot take that message. {error.messages[0]}")
     except ChatError as error:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
@@ -10,7 +11,7 @@ from threading import Lock, Thread
 
 from chat import keys
 from chat.conversation import Conversation
-from chat.errors import ConversationGone, LoginRequired, StoreUnavailable
+from chat.errors import ConversationGone, LoginRequired, StoreUnavailable, TooManyStreams
 from chat.events import Event, Position
 from chat.live import Live
 from chat.sessions import Login, Sessions
@@ -106,6 +107,7 @@ class Hub:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._channels: dict[str, Channel] = {}
+        self._addresses: Counter[str] = Counter()
         self._lock = Lock()
         self._live: Live | None = None
         self.left = Flag()
@@ -113,14 +115,21 @@ class Hub:
         for thread in self._threads:
             thread.start()
 
+    def admit(self, conversation: Conversation) -> None:
+        """Raise TooManyStreams when the conversation, or the address that it is watched from, has its share."""
+        config, channel = self._store.config, self._channels.get(keys.live(conversation.id))
+        here, there = len(channel.watches) if channel else 0, self._addresses[conversation.address]
+        if 0 < config.streams_per_conversation <= here or 0 < config.streams_per_address <= there:
+            raise TooManyStreams()
+
     def follow(
         self, conversation: Conversation, after: Position | None = None, ping_s: float = 15
     ) -> Generator[Event | None]:
         """Yield a conversation's events after a position, without end, and None every `ping_s` seconds without one.
 
         Without a position, or with one that proves nothing, the first event is a reset. Returns when the process
-        shuts down. Raises ConversationGone, LoginRequired when the viewer's session ends, and StoreUnavailable when
-        Redis is away at the beginning.
+        shuts down. Raises ConversationGone, TooManyStreams, LoginRequired when the viewer's session ends, and
+        StoreUnavailable when Redis is away at the beginning.
         """
         position, begun = after or Position("", 0), False
         # Subscribe before reading: the other way round loses what is published in between.
@@ -167,11 +176,13 @@ class Hub:
     def _watching(self, conversation: Conversation) -> Iterator[Watch]:
         watch, name = Watch(conversation.session), keys.live(conversation.id)
         with self._lock:
+            self.admit(conversation)
             channel = self._channels.get(name)
             if not channel:
                 channel = self._channels[name] = Channel(conversation.id)
                 self._tell("subscribe", name)
             channel.watches.add(watch)
+            self._addresses[conversation.address] += 1
         try:
             if not self.left.is_set() and not channel.confirmed.wait(CONFIRM_S):
                 raise StoreUnavailable()
@@ -179,6 +190,7 @@ class Hub:
         finally:
             with self._lock:
                 channel.watches.discard(watch)
+                self._addresses -= Counter([conversation.address])
                 if not channel.watches and self._channels.get(name) is channel:
                     del self._channels[name]
                     self._tell("unsubscribe", name)

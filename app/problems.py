@@ -23,12 +23,13 @@ STATUSES: dict[type[errors.ChatError], int] = {
     errors.NameTaken: 409,
     errors.QueueFull: 429,
     errors.RateLimited: 429,
+    errors.TooManyStreams: 429,
     errors.StoreUnavailable: 503,
     errors.StoreUnsuitable: 503,
     errors.SchemaTooNew: 503,
 }
 CODES = {413: "too_large", 422: "invalid", 500: "internal"}
-RETRY_AFTER_S = {errors.QueueFull: 2, errors.StoreUnavailable: 1}
+RETRY_AFTER_S = {errors.QueueFull: 2, errors.StoreUnavailable: 1, errors.TooManyStreams: 10}
 
 
 def register(app: Flask) -> None:

@@ -7,7 +7,7 @@ from flask import Response
 
 from app.hub import Hub
 from chat.conversation import Conversation
-from chat.errors import ConversationGone, LoginRequired, StoreUnavailable
+from chat.errors import ConversationGone, LoginRequired, StoreUnavailable, TooManyStreams
 from chat.events import Event, Position, dumps
 
 PING_S = 15
@@ -29,7 +29,7 @@ def _lines(events: Generator[Event | None]) -> Iterator[str]:
             yield "event: gone\ndata: {}\n\n"
         except LoginRequired:
             yield "event: login\ndata: {}\n\n"
-        except StoreUnavailable:
+        except (StoreUnavailable, TooManyStreams):
             # The status is sent already. The client comes back with its position and is then told.
             return
 

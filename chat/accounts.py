@@ -1,16 +1,13 @@
 """Accounts: names, passwords, and the generation of their sessions."""
 
-import hashlib
 import time
 import unicodedata
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 import orjson
 
-from chat import keys, passwords
-from chat.errors import LoginFailed, NameTaken, RateLimited
+from chat import keys, passwords, rates
+from chat.errors import LoginFailed, NameTaken
 from chat.events import dumps, iso
 from chat.store import Store, guarded
 
@@ -55,7 +52,7 @@ class Accounts:
     def create(self, name: str, password: str, address: str = "") -> Account:
         """Make an account. Raises NameTaken, RateLimited."""
         if address:
-            self._count({f"made|{address}": MADE_MAX})
+            rates.count(self._store, {f"made|{address}": MADE_MAX}, ATTEMPTS_S)
         account = Account(plain(name), name, iso(time.time()), 1, passwords.hashed(password))
         document = {part: value for part, value in vars(account).items() if part != "id"}
         if not self._store.execute("JSON.SET", keys.account(account.id).document, "$", dumps(document), "NX"):
@@ -67,11 +64,11 @@ class Accounts:
         that, and RateLimited."""
         at = plain(name)
         counted = {f"{at}|{address}": ATTEMPTS_MAX, f"{at}|": AT_NAME_MAX, f"|{address}": FROM_ADDRESS_MAX}
-        self._count(counted)
+        rates.count(self._store, counted, ATTEMPTS_S)
         account = self.find(name)
         if not passwords.matches(account.password if account else None, password) or not account:
             raise LoginFailed()
-        self._change("DECR", counted)
+        rates.forgive(self._store, counted, ATTEMPTS_S)
         return account
 
     def set_password(self, name: str, password: str) -> int:
@@ -100,17 +97,3 @@ class Accounts:
         if ended:
             self._store.execute("UNLINK", on.sessions, *ended)
         return generation
-
-    def _count(self, limits: dict[str, int]) -> None:
-        """Count an attempt in each of these ways. Raises RateLimited where that is one too many."""
-        told = self._change("INCR", limits)
-        waits = [ttl for n, ttl, most in zip(told[::3], told[2::3], limits.values(), strict=True) if n > most]
-        if waits:
-            raise RateLimited(max(*waits, 1))
-
-    def _change(self, how: str, counters: Iterable[str]) -> list[Any]:
-        # A hash, as a counter outlives its account for some minutes.
-        named = [f"attempts:{hashlib.sha256(counter.encode()).hexdigest()}" for counter in counters]
-        return self._store.execute_all(
-            *(c for key in named for c in ((how, key), ("EXPIRE", key, ATTEMPTS_S, "NX"), ("TTL", key)))
-        )

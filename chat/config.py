@@ -44,12 +44,19 @@ class Config:
     session_ttl_s: int = setting(1_209_600, "Seconds that a login lasts after its last use.", 1)
     proxies: int = setting(
         0,
-        "Proxies in front of the web process that add to X-Forwarded-For; attempts to log in are counted by address.",
+        "Proxies in front of the web process that add to X-Forwarded-For; limits go by the address before them.",
         0,
     )
     chat_ttl_s: int = setting(3600, "Seconds that a guest's conversation lives after its last use.", 30)
     message_max_chars: int = setting(4000, "Longest message, in characters.", 1)
     pending_max: int = setting(16, "Messages that may wait in one conversation.", 1)
+    rate_messages: int = setting(
+        120, "Messages a minute in one conversation; ten times that from one account or address. 0 for no limit.", 0
+    )
+    rate_conversations: int = setting(300, "Conversations made a minute by one account or address; 0: no limit.", 0)
+    rate_searches: int = setting(300, "Searches a minute by one account or address; 0 for no limit.", 0)
+    streams_per_conversation: int = setting(100, "Streams of one conversation in one web process; 0: no limit.", 0)
+    streams_per_address: int = setting(1000, "Streams to one address in one web process; 0 for no limit.", 0)
     model_url: str = setting(
         "",
         "A server that speaks the Hugging Face text-generation protocol. When it is not set, the tiny GPT-J that"

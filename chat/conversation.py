@@ -54,7 +54,8 @@ class Page:
 class Conversation:
     """A conversation in the eyes of a viewer: an account's name in plain form, or "" for a guest.
 
-    `session` is the login with which the viewer has come: streams end when it does. Nothing is read when it is made.
+    `session` is the login with which the viewer has come: streams end when it does. `address` is where it asks from,
+    for limits that go by it. Nothing is read when it is made.
     Every method raises ConversationGone when it has expired, was deleted or belongs to another account, and
     StoreUnavailable when Redis is away.
     """
@@ -63,6 +64,7 @@ class Conversation:
     id: str
     viewer: str = ""
     session: Login | None = None
+    address: str = ""
 
     @classmethod
     def create(cls, store: Store, name: str = "", owner: str = "", conversation_id: str = "") -> "Conversation":
@@ -107,13 +109,14 @@ class Conversation:
             if first >= page.total:
                 return
 
-    def accept(self, text: str, message_id: str | None = None) -> Accepted:
+    def accept(self, text: str, message_id: str | None = None, known: bool = False) -> Accepted:
         """Take in a message; a known id with the same text answers what became of the first.
 
-        Raises MessageConflict when the id was used with another text, QueueFull.
+        Raises MessageConflict when the id was used with another text, QueueFull; that, too, when it should be a `known`
+        one and is not.
         """
         message_id = message_id or str(uuid4())
-        answer = self._run("accept", message_id, text, self.store.config.pending_max, title_of(text))
+        answer = self._run("accept", message_id, text, 0 if known else self.store.config.pending_max, title_of(text))
         self.note()
         message = orjson.loads(answer[1])
         if answer[0] == "accepted":

@@ -61,6 +61,10 @@ class RateLimited(ChatError, code="rate_limited", retryable=True):
         self.wait_s = wait_s
 
 
+class TooManyStreams(ChatError, code="too_many_streams", retryable=True):
+    """Too many streams of this conversation, or from this address, are open; try again later."""
+
+
 class CrossSite(ChatError, code="cross_site"):
     """Pages of other sites may not do this."""
 

@@ -18,9 +18,10 @@ from websockets.sync.client import connect
 
 from app import create_app, leave
 from chat import keys, passwords
-from chat.accounts import AT_NAME_MAX, ATTEMPTS_MAX, Accounts
+from chat.accounts import AT_NAME_MAX, ATTEMPTS_MAX, ATTEMPTS_S, Accounts
 from chat.config import Config
 from chat.conversation import Conversation
+from chat.rates import count
 from chat.sessions import Login, Sessions
 from chat.store import Store
 from chat.turns import Turn
@@ -175,9 +176,8 @@ def test_guessing_is_slowed_down_by_name_and_address(make: Make) -> None:
 
 
 def test_guessing_from_many_addresses_is_slowed_down_too(store: Store) -> None:
-    accounts = Accounts(store)
     for n in range(AT_NAME_MAX):
-        accounts._count({f"ada|192.0.2.{n}": ATTEMPTS_MAX, "ada|": AT_NAME_MAX})
+        count(store, {f"ada|192.0.2.{n}": ATTEMPTS_MAX, "ada|": AT_NAME_MAX}, ATTEMPTS_S)
     client = create_app(store.config, store).test_client()
     assert code(log_in(client, "ada", "wrong password")) == (429, "rate_limited")
 
