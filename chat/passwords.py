@@ -4,14 +4,13 @@ import unicodedata
 from collections.abc import Callable
 from functools import cache
 from secrets import token_urlsafe
-from typing import ParamSpec, TypeVar
+from typing import TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from gevent import monkey
 from gevent.threadpool import ThreadPool
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 # A hash takes 46 MiB and some 50 ms; more of them at once would cost a small machine its memory.
@@ -21,13 +20,13 @@ _hasher = PasswordHasher(time_cost=1, memory_cost=46 * 1024, parallelism=1)
 
 def hashed(password: str) -> str:
     """What is kept of a password."""
-    return _aside(_hasher.hash, _plain(password))
+    return _aside(lambda: _hasher.hash(_plain(password)))
 
 
 def matches(kept: str | None, password: str) -> bool:
     """Whether it is this password. Where there is none to compare with, that takes as long as a wrong one."""
     stand_in = _stand_in()
-    return _aside(_verify, kept or stand_in, _plain(password)) and kept is not None
+    return _aside(lambda: _verify(kept or stand_in, _plain(password))) and kept is not None
 
 
 def _plain(password: str) -> str:
@@ -47,11 +46,11 @@ def _stand_in() -> str:
     return hashed(token_urlsafe())
 
 
-def _aside(call: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+def _aside(call: Callable[[], T]) -> T:
     """Call in a thread of the system: in a greenlet's a hash would hold up everybody else's streams."""
     if not monkey.is_module_patched("threading"):
-        return call(*args, **named)
-    found: T = _threads().apply(call, args, named)
+        return call()
+    found: T = _threads().apply(call)
     return found
 
 

@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 
 TIMEOUT_S, AGAIN_S, CONNECTIONS_MAX = 2, 0.2, 64
 
+_LUA = Path(__file__).with_name("lua")
+# What stands before each script; the scripts themselves are all other files.
+_SHARED = ("common", "conversation")
 # Scripts that find or make conversations; all others work on one that must exist.
 _BARE = ("create", "sweep", "renew_account", "note", "index")
 # Scripts that need no memory; all others are refused as a whole when Redis has none left.
@@ -51,7 +54,8 @@ class Store:
         self.config = config
         self.patience_s = patience_s
         self.client = connect(config)
-        self._scripts = {name: self.client.register_script(_source(name)) for name in _names()}
+        names = (path.stem for path in _LUA.glob("*.lua") if path.stem not in _SHARED)
+        self._scripts = {name: self.client.register_script(_source(name)) for name in names}
 
     def run(self, script: str, conversation_id: str, *args: str | int) -> list[Any]:
         """Run a script on a conversation and return what it answers: a word, then what the script's head says.
@@ -61,11 +65,15 @@ class Store:
         begun = time.monotonic()
         while True:
             try:
-                return _checked(self.run_on(script, keys.conversation(conversation_id), *args))
+                answer: list[Any] = self.run_on(script, keys.conversation(conversation_id), *args)
+                break
             except errors.StoreUnavailable:
                 if time.monotonic() - begun >= self.patience_s:
                     raise
                 time.sleep(AGAIN_S)
+        if answer[0] in _REFUSALS:
+            raise _REFUSALS[answer[0]]()
+        return answer
 
     def run_on(self, script: str, on: list[str], *args: str | int) -> Any:
         """Run a script on these keys and return its bare answer."""
@@ -188,24 +196,9 @@ def check(client: "redis.Redis") -> None:
         raise errors.StoreUnsuitable() from error
 
 
-def _checked(answer: Any) -> list[Any]:
-    if answer[0] in _REFUSALS:
-        raise _REFUSALS[answer[0]]()
-    found: list[Any] = answer
-    return found
-
-
-def _names() -> list[str]:
-    return [path.stem for path in _lua().glob("*.lua") if path.stem not in ("common", "conversation")]
-
-
 @cache
 def _source(name: str) -> str:
-    parts = ["common", name] if name in _BARE else ["common", "conversation", name]
+    parts = ["common", name] if name in _BARE else [*_SHARED, name]
     # With a first line like this Redis refuses a script before it begins, not in the middle of its work.
     first = "#!lua flags=allow-oom" if name in _FRUGAL else "#!lua"
-    return "\n".join([first, *((_lua() / f"{part}.lua").read_text() for part in parts)])
-
-
-def _lua() -> Path:
-    return Path(__file__).with_name("lua")
+    return "\n".join([first, *((_LUA / f"{part}.lua").read_text() for part in parts)])

@@ -37,22 +37,20 @@ class Turn:
     @classmethod
     def begin(cls, store: Store, conversation_id: str) -> "Turn | None":
         """Take up the conversation's next turn; None when another worker has it or nothing waits."""
-        fence, lease_ms = uuid4().hex, int(store.config.lease_s * 1000)
+        fence, reply_id = uuid4().hex, str(uuid4())
+        args = (_WORKER, fence, reply_id, _lease_ms(store), STRIKES_MAX, dumps(_GIVEN_UP))
         try:
-            answer = store.run(
-                "begin", conversation_id, _WORKER, fence, str(uuid4()), lease_ms, STRIKES_MAX, dumps(_GIVEN_UP)
-            )
+            answer = store.run("begin", conversation_id, *args)
         except (Busy, ConversationGone):
             return None
         if answer[0] == "idle":
             return None
-        turn = orjson.loads(answer[1])
-        window = orjson.loads(answer[2])
+        turn, window = orjson.loads(answer[1]), orjson.loads(answer[2])
         return cls(store, conversation_id, fence, turn["message_id"], turn["reply_id"], turn["attempt"], window)
 
     def emit(self, text: str) -> bool:
         """Add a delta to the reply; False when a stop was asked for."""
-        answer = self._run("emit", self._lease_ms, *self._delta(text))
+        answer = self._run("emit", _lease_ms(self.store), *self._delta(text))
         self.length += utf16_units(text)
         return bool(answer[0] == "go")
 
@@ -68,15 +66,6 @@ class Turn:
         """Give the turn back, to be taken up after `delay_ms`. Three strikes end it."""
         self._run("release", int(strike), delay_ms)
 
-    @property
-    def renewal(self) -> tuple[str, list[str], tuple[str | int, ...]]:
-        """The call of `renew` for this turn, for a pipeline of many."""
-        return "renew", keys.conversation(self.conversation_id), (_WORKER, self.fence, self._lease_ms)
-
-    @property
-    def _lease_ms(self) -> int:
-        return int(self.store.config.lease_s * 1000)
-
     def _delta(self, text: str) -> tuple[str | int, ...]:
         data = dumps({"reply_id": self.reply_id, "text": text, "offset": self.length})
         return self.length, utf16_units(text), text, data
@@ -91,12 +80,19 @@ class Turn:
 
 def renew(store: Store, turns: Sequence[Turn]) -> dict[str, list[Turn]]:
     """Renew the leases of many turns in one round trip. Returns those that are asked to stop and those fenced off."""
-    answers = store.run_all(turn.renewal for turn in turns)
+    lease_ms = _lease_ms(store)
+    answers = store.run_all(
+        ("renew", keys.conversation(turn.conversation_id), (_WORKER, turn.fence, lease_ms)) for turn in turns
+    )
     found: dict[str, list[Turn]] = {"stop": [], "fenced": []}
     for turn, answer in zip(turns, answers, strict=True):
         if answer != ["go"]:
             found["stop" if answer == ["stop"] else "fenced"].append(turn)
     return found
+
+
+def _lease_ms(store: Store) -> int:
+    return int(store.config.lease_s * 1000)
 
 
 def sweep(store: Store, again_ms: int = 2000) -> list[str]:
