@@ -19,6 +19,7 @@ if turn then
   else
     redis.call('HSET', RUN, 'strikes', strikes)
     turn.attempt = turn.attempt + 1
+    tally('recoveries')
   end
 end
 if not turn then

@@ -28,6 +28,19 @@ if run.server ~= server then
   redis.call('HSET', RUN, 'server', server, 'epoch', run.epoch)
 end
 
+-- What /metrics tells of turns is counted where it happens: nothing that dies takes a count with it.
+local function tally(name, by) redis.call('HINCRBY', string.match(DOC, '^{.-}:') .. 'counts', name, by or 1) end
+local function observe(name, ms)
+  local limit = 50
+  while limit < ms and limit < 102400 do limit = limit * 2 end
+  tally(name .. ':' .. (limit < ms and 'inf' or limit))
+  tally(name .. ':sum', ms)
+end
+local function fenced()
+  tally('fenced')
+  return {'fenced'}
+end
+
 local function event_id(n) return run.epoch .. '-' .. n end
 
 -- Store an event and tell of it, in this order and in one script: nothing is published that is not stored.
@@ -123,12 +136,15 @@ end
 -- The one end of a turn: its reply is stored and told of. `failure` is '' or a JSON object, kept with the reply too, so
 -- that who comes later learns why as well. Returns how many wait.
 local function end_turn(turn, status, failure)
-  local accepted = tonumber(run.accepted or now)
+  local accepted, started = tonumber(run.accepted or now), tonumber(run.started or now)
+  tally('turns:' .. status .. ':' .. (failure ~= '' and cjson.decode(failure).code or ''))
+  observe('waited', started - accepted)
+  if run.first_text then observe('first_text', run.first_text - accepted) end
   local reply = cjson.encode({
     id = turn.reply_id, role = 'bot', text = redis.call('GET', PARTIAL) or '', at = iso(now),
     reply_to = turn.message_id, status = status,
     timing = {
-      waited_ms = tonumber(run.started or now) - accepted, total_ms = now - accepted,
+      waited_ms = started - accepted, total_ms = now - accepted,
       first_text_ms = run.first_text and tonumber(run.first_text) - accepted or nil,
     },
   })

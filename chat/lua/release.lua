@@ -1,6 +1,6 @@
 -- Give the turn back at once. ARGV: '*', fence, strikes to add (0 or 1), ms until it is rung for.
 -- Answers released or fenced.
-if run.fence ~= ARGV[2] then return {'fenced'} end
+if run.fence ~= ARGV[2] then return fenced() end
 if run.stop then
   end_turn(current_turn(), 'stopped', '')
   return {'released'}
