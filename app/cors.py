@@ -61,7 +61,7 @@ def is_foreign() -> bool:
 
 
 def _refuse() -> None:
-    safe = request.method in ("GET", "HEAD", "OPTIONS") or not request.path.startswith("/api/")
+    safe = request.method in ("GET", "HEAD", "OPTIONS")
     if not safe and is_foreign() and (request.path.startswith(_OWN) or not _concerned()):
         raise CrossSite()
 

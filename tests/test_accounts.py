@@ -357,33 +357,7 @@ def test_its_own_pages_and_other_programs_may(make: Make, headers: dict[str, str
     assert make("ada").post("/api/logout", headers=headers).status_code == 204
 
 
-# --- whose a conversation is ---
-
-
-def test_anothers_conversation_is_not_found_on_any_route(make: Make, server: str) -> None:
-    ada = make("ada")
-    where = f"/api/conversations/{ada.post('/api/conversations').json['id']}"  # type: ignore[index]
-    ada.post(f"{where}/messages", json={"text": "Hi", "id": "m1"})
-    for stranger in (make("eve"), make()):
-        answers = [
-            stranger.get(where),
-            stranger.patch(where, json={"title": "mine"}),
-            stranger.delete(where),
-            stranger.get(f"{where}/messages"),
-            stranger.post(f"{where}/messages", json={"text": "Hi", "id": "m1"}),
-            stranger.post(f"{where}/messages/m1/stop"),
-            stranger.post(f"{where}/messages/m1/retry", json={"reply_id": "r"}),
-            stranger.get(f"{where}/events"),
-            stranger.get(f"{where}/events", headers={"Accept": "application/json"}),
-            stranger.get(f"{where}/export"),
-        ]
-        assert [code(answer) for answer in answers] == [(404, "conversation_gone")] * len(answers)
-        assert stranger.get(f"/refresh_token?token={where[-36:]}").status_code == 400
-    assert ada.get(where).json["pending"][0]["text"] == "Hi"  # type: ignore[index]
-    for path in (f"{where}/socket", f"/chat?token={where[-36:]}"):
-        with connect(f"{server.replace('http', 'ws', 1)}{path}") as ws, pytest.raises(ConnectionClosed) as closed:
-            ws.recv(timeout=5)
-        assert closed.value.rcvd and closed.value.rcvd.code == 1008
+# --- whose a conversation is (test_security.py has more) ---
 
 
 @pytest.mark.parametrize("way", ["/api/accounts", "/api/login"])

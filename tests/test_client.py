@@ -163,7 +163,10 @@ def test_the_documentation_shows_the_routes_without_breaking_its_policy(
     requests: list[Any] = []
     visit.context.on("request", lambda request: requests.append(request))
     page = visit.page(f"{server}/docs")
-    expect(page.get_by_text("/api/conversations/{conversation_id}/messages", exact=True).first).to_be_visible()
+    route = page.get_by_text("/api/conversations/{conversation_id}/messages", exact=True).first
+    route.click()
+    page.get_by_role("button", name="Try it out").click()
+    expect(page.get_by_role("button", name="Execute")).to_be_visible()
     assert all(request.url.startswith((server, "data:")) for request in requests)
 
 
