@@ -1,5 +1,11 @@
 """Celery's settings. The queue is a doorbell: nothing here is relied on for a message to be answered."""
 
+from logging.config import dictConfig
+from typing import Any
+
+from celery.signals import setup_logging
+
+import logs
 from chat.config import from_environ
 from chat.errors import ConfigError
 from tasks.broker import address, transport_options
@@ -15,6 +21,8 @@ worker_concurrency = _config.worker_concurrency
 # A ring that waits behind others in a busy worker expires; the fewer of them the better.
 worker_prefetch_multiplier = 1
 worker_disable_rate_limits = True
+# Whoever reaches the broker could read the ids of running tasks through it, or end workers.
+worker_enable_remote_control = False
 worker_send_task_events = False
 worker_redirect_stdouts = False
 broker_connection_retry_on_startup = True
@@ -25,3 +33,9 @@ task_ignore_result = True
 task_publish_retry = False
 task_serializer = "json"
 accept_content = ["json"]
+
+
+@setup_logging.connect
+def log(**_: Any) -> None:
+    """Log in the worker as the web process does, instead of as Celery would."""
+    dictConfig(logs.settings(_config))

@@ -1,6 +1,9 @@
 """How gunicorn serves the web process: everything comes from the settings in chat/config.py."""
 
+import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -8,6 +11,7 @@ from typing import Any
 import gevent
 from gunicorn.workers.ggevent import GeventWorker  # type: ignore[import-untyped]
 
+import logs
 from chat.config import from_environ
 from chat.errors import ConfigError
 
@@ -70,5 +74,23 @@ keepalive = 75
 # Platforms kill what is still there 30 s after SIGTERM.
 graceful_timeout = 20
 loglevel = settings.log_level
+logconfig_dict = logs.settings(settings)
 # Nobody needs it, and two servers of one user would quarrel over its path.
 control_socket_disable = True
+
+# Where the processes of this master leave what /metrics adds up: a new place for each master, the same after a reload.
+_own = f"parley-metrics-{os.getpid()}-"
+if _own not in os.environ.get("PROMETHEUS_MULTIPROC_DIR", ""):
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix=_own)
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """Count the streams of a process that has ended no more."""
+    # Imported only now, as it reads the place when it is imported, and before gevent has replaced what it uses.
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+
+def on_exit(server: Any) -> None:
+    shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 from urllib.parse import urlsplit
 
 from chat.errors import ConfigError
@@ -40,7 +40,9 @@ class Config:
         "", "Celery's broker, of any kind that kombu knows; REDIS_URL when it is not set.", secret=True
     )
     cors_origins: tuple[str, ...] = setting((), "Origins of other sites whose pages may use this server.")
-    registration: str = setting("open", "open: anybody may make an account. closed: only `flask accounts add` does.")
+    registration: Literal["open", "closed"] = setting(
+        "open", "open: anybody may make an account. closed: only `flask accounts add` does."
+    )
     session_ttl_s: int = setting(1_209_600, "Seconds that a login lasts after its last use.", 1)
     proxies: int = setting(
         0,
@@ -75,7 +77,9 @@ class Config:
     lease_s: float = setting(5.0, "Seconds after which the turn of a silent worker is given to another one.", 0.2)
     renew_s: float = setting(0.4, "Seconds between two renewals of a lease; a stop is seen this soon.", 0.01)
     sweep_s: float = setting(1.0, "Seconds between two looks for work that no worker has heard of.", 0.01)
-    log_level: str = setting("info", "debug, info, warning or error.")
+    log_level: Literal["debug", "info", "warning", "error"] = setting("info", "debug, info, warning or error.")
+    log_format: Literal["text", "json"] = setting("text", "text, or json: one object per line, for machines.")
+    metrics_token: str = setting("", "Bearer token that opens /metrics; there is none without it.", secret=True)
 
     @property
     def broker(self) -> str:
@@ -89,14 +93,10 @@ def from_environ(environ: Mapping[str, str] = os.environ) -> Config:
         f.name: _parse(f, environ[f.name.upper()]) for f in fields(Config) if environ.get(f.name.upper(), "").strip()
     }
     config = Config(**values)
-    if config.log_level not in ("debug", "info", "warning", "error"):
-        raise ConfigError("LOG_LEVEL takes debug, info, warning or error.")
     if config.port > 65535:
         raise ConfigError("PORT takes a number of at most 65535.")
     if config.renew_s * 3 > config.lease_s:
         raise ConfigError("RENEW_S must be at most a third of LEASE_S, or a living worker could lose its turn.")
-    if config.registration not in ("open", "closed"):
-        raise ConfigError("REGISTRATION takes open or closed.")
     if config.model_max_new_tokens >= config.model_context_tokens:
         raise ConfigError("MODEL_MAX_NEW_TOKENS must be smaller than MODEL_CONTEXT_TOKENS.")
     if config.model_url and urlsplit(config.model_url).scheme not in ("http", "https"):
@@ -110,8 +110,12 @@ def _parse(f: Any, raw: str) -> Any:
         if raw.lower() not in ("1", "0", "true", "false", "yes", "no"):
             raise ConfigError(f"{name} takes 1 or 0, not {raw!r}.")
         return raw.lower() in ("1", "true", "yes")
+    if get_origin(f.type) is tuple:
+        return tuple(part.strip() for part in raw.split(",") if part.strip())
+    if get_origin(f.type) is Literal and raw not in get_args(f.type):
+        raise ConfigError(f"{name} takes {' or '.join(get_args(f.type))}, not {raw!r}.")
     if f.type not in (int, float):
-        return raw if f.type is str else tuple(part.strip() for part in raw.split(",") if part.strip())
+        return raw
     try:
         value = f.type(raw)
     except ValueError:

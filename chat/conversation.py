@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import orjson
 
-from chat import keys
+from chat import keys, trace
 from chat.errors import ConversationGone
 from chat.events import Event, Position
 from chat.sessions import Login
@@ -117,6 +117,7 @@ class Conversation:
         """
         message_id = message_id or str(uuid4())
         answer = self._run("accept", message_id, text, 0 if known else self.store.config.pending_max, title_of(text))
+        trace.note(answer[0], self.id, message_id)
         self.note()
         message = orjson.loads(answer[1])
         if answer[0] == "accepted":
@@ -129,12 +130,14 @@ class Conversation:
     def retry(self, message_id: str, reply_id: str) -> Literal["accepted", "duplicate"]:
         """Answer the last message again, in place of that reply. Raises NotLastTurn, Busy."""
         answer: Literal["accepted", "duplicate"] = self._run("retry", message_id, reply_id)[0]
+        trace.note(f"retry {answer}", self.id, message_id)
         self.note()
         return answer
 
     def stop(self, message_id: str) -> Literal["stopping", "stopped", "finished"]:
         """Stop the turn of this message, or withdraw the message while it waits. Raises MessageUnknown."""
         answer: Literal["stopping", "stopped", "finished"] = self._run("stop", message_id)[0]
+        trace.note(answer, self.id, message_id)
         return answer
 
     def read(self, after: Position, limit: int = 256) -> Batch:

@@ -4,6 +4,8 @@ from typing import NamedTuple
 from zlib import crc32
 
 BUCKETS = 64
+# Is there while some worker lives.
+WORKER = "parley:worker"
 
 
 def bucket(conversation_id: str) -> str:

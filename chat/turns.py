@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import orjson
 
-from chat import keys
+from chat import keys, trace
 from chat.errors import Busy, ConversationGone, FencedOff
 from chat.events import dumps, utf16_units
 from chat.store import Store
@@ -46,6 +46,7 @@ class Turn:
         if answer[0] == "idle":
             return None
         turn, window = orjson.loads(answer[1]), orjson.loads(answer[2])
+        trace.note(f"begun, attempt {turn['attempt']}", conversation_id, turn["message_id"])
         return cls(store, conversation_id, fence, turn["message_id"], turn["reply_id"], turn["attempt"], window)
 
     def emit(self, text: str) -> bool:
@@ -60,11 +61,13 @@ class Turn:
         A failure has its code, detail and retryable.
         """
         answer = self._run("finish", status, dumps(failure) if failure else "", *self._delta(text))
+        trace.note(f"{status} {failure.get('code', '')}".rstrip(), self.conversation_id, self.message_id)
         return int(answer[1])
 
     def release(self, strike: bool, delay_ms: int = 0) -> None:
         """Give the turn back, to be taken up after `delay_ms`. Three strikes end it."""
         self._run("release", int(strike), delay_ms)
+        trace.note("given back", self.conversation_id, self.message_id)
 
     def _delta(self, text: str) -> tuple[str | int, ...]:
         data = dumps({"reply_id": self.reply_id, "text": text, "offset": self.length})

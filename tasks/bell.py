@@ -31,6 +31,12 @@ def ring(conversation_id: str) -> None:
         _waiting.put(conversation_id)
 
 
+def reach() -> None:
+    """Connect to the broker. Raises whatever keeps it from that."""
+    with celery.connection_for_write() as connection:
+        connection.connect()
+
+
 def _ring_on() -> None:
     while True:
         _send(_waiting.get())

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from threading import Event as Flag
 from threading import Thread
 
-from chat import turns
+from chat import keys, turns
 from chat.config import Config
 from chat.errors import StoreUnavailable
 from chat.store import Store
@@ -79,8 +79,11 @@ class Keeper:
                     writings[turn.fence].told(what)
 
     def _sweep(self) -> None:
+        if self.leaving.is_set():
+            return
+        self._store.execute("SET", keys.WORKER, "here", "EX", int(5 + 3 * self._config.sweep_s))
         # A full worker rings nobody: the ring would wait here while another worker is free.
-        if self.leaving.is_set() or len(self._writings) >= self._config.worker_concurrency:
+        if len(self._writings) >= self._config.worker_concurrency:
             return
         now = time.monotonic()
         self._rung = {name: at for name, at in self._rung.items() if now - at < HEARD_S}

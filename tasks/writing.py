@@ -5,7 +5,7 @@ import time
 from queue import Empty, SimpleQueue
 from threading import Thread
 
-from chat import prompt
+from chat import prompt, trace
 from chat.errors import FencedOff, ModelBroke, ModelError
 from chat.turns import Turn
 from gptj.client import Model, Reply
@@ -41,7 +41,7 @@ class Writing:
         try:
             return self._end(*self._write())
         except FencedOff:
-            log.warning("fenced off from a turn of %.8s", self.turn.conversation_id)
+            trace.note("fenced off", self.turn.conversation_id, self.turn.message_id)
             return 0
         finally:
             self._reply.close()

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("app", "chat", "gptj", "tasks")
-OURS = (*FOLDERS, "celeryconfig", "run", "supervisor", "wsgi")
+OURS = (*FOLDERS, "celeryconfig", "logs", "run", "supervisor", "wsgi")
 
 # What each may import of ours, itself aside. The longest name that fits counts.
 ARROWS = {

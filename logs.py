@@ -1,0 +1,67 @@
+"""How the processes log: one line each, as text for people or as JSON for machines (LOG_FORMAT).
+
+No conversation's id is written in full, whoever logs it: to guests' conversations it is the key.
+"""
+
+import json
+import logging
+import re
+from typing import Any
+
+from chat.config import Config
+from chat.events import iso
+from chat.trace import request_id
+
+OURS = ("app", "chat", "gptj", "tasks", "wsgi")
+_ID = re.compile(r"\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
+
+
+class Text(logging.Formatter):
+    """`2026-11-20T10:00:15.845Z INFO chat.trace: turn 5c3e90b1 accepted [request 9f86d081]`"""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _ID.sub(r"\1…", super().format(record))
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        return iso(record.created)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        request = request_id.get()
+        return super().formatMessage(record) + (f" [request {request}]" if request else "")
+
+
+class Json(Text):
+    """The same as an object: at, level, logger, process, message; request, and what else a line of ours names."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "at": self.formatTime(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "process": record.process,
+            "message": record.getMessage(),
+        }
+        if request := request_id.get():
+            line["request"] = request
+        if isinstance(record.args, dict) and record.name.partition(".")[0] in OURS:
+            line |= record.args
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return _ID.sub(r"\1…", json.dumps(line, ensure_ascii=False, default=str))
+
+
+def settings(config: Config) -> dict[str, Any]:
+    """What logging.config.dictConfig wants: of our own the lines from LOG_LEVEL on, of libraries the warnings."""
+    level = config.log_level.upper()
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "text": {"()": Text, "format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
+            "json": {"()": Json},
+        },
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": config.log_format}},
+        "root": {"level": "WARNING", "handlers": ["stderr"]},
+        # gunicorn's own, and its access log, where somebody switches that on.
+        "loggers": {name: {"level": level} for name in (*OURS, "gunicorn.error", "gunicorn.access")},
+    }
