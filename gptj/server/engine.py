@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gptj.server.parameters import Invalid, Parameters
+from gptj.server.parameters import Invalid, Request
 
 TICK_S = 0.5
 _BYTES_PER_S = 500_000_000  # a guess, on which the estimate of the time to load rests
@@ -91,16 +91,16 @@ class Engine:
         if not self._loaded.is_set():
             raise Loading(round(max(0.1, self._loaded_at - time.monotonic()), 1))
 
-    def open(self, prompt: str, parameters: Parameters) -> "Generation":
+    def open(self, asked: Request) -> "Generation":
         """Take a slot for a reply; closing the reply gives it back. Raises Loading, Invalid or Overloaded."""
         self.check_loaded()
-        room = self.context_tokens - parameters.max_new_tokens
+        room = self.context_tokens - asked.max_new_tokens
         if room < 1:
             raise Invalid(f"`max_new_tokens` must be less than {self.context_tokens}")
-        tokens = self.tokenizer.encode(prompt).tokens[-min(room, parameters.truncate or room) :]
+        tokens = self.tokenizer.encode(asked.prompt).tokens[-min(room, asked.truncate or room) :]
         if not self._slots.acquire(blocking=False):
             raise Overloaded
-        return Generation(self, tokens, parameters, self._slots.release)
+        return Generation(self, asked, tokens, self._slots.release)
 
 
 class Generation:
@@ -109,8 +109,9 @@ class Generation:
     `close()` cancels what is left of it and gives the slot back; it may be called twice.
     """
 
-    def __init__(self, engine: Engine, prompt: list[str], parameters: Parameters, release: Any) -> None:
-        self._engine, self._prompt, self._parameters, self._release = engine, prompt, parameters, release
+    def __init__(self, engine: Engine, asked: Request, prompt: list[str], release: Any) -> None:
+        self.asked = asked
+        self._engine, self._prompt, self._release = engine, prompt, release
         self._steps: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._cancelled = self._computing = self._closed = False
@@ -151,7 +152,7 @@ class Generation:
             self._computing = False
 
     def _start(self) -> Any:
-        p = self._parameters
+        p = self.asked
         return self._engine.model.generate_batch(
             [self._prompt],
             asynchronous=True,
@@ -180,7 +181,7 @@ class Generation:
         self.tokens += 1
         finish = None
         # A stop string may have begun in an earlier token. Like TGI's, the text includes it.
-        if any(stop in self.text[max(0, before - len(stop)) :] for stop in self._parameters.stop):
+        if any(stop in self.text[max(0, before - len(stop)) :] for stop in self.asked.stop):
             finish = "stop_sequence"
             self._cancelled = True
         elif step.is_last:

@@ -1,6 +1,6 @@
 """What a request asks for, checked. Names and meanings are Text Generation Inference's (TGI)."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 MAX_STOPS = 16
@@ -11,9 +11,15 @@ class Invalid(Exception):
 
 
 @dataclass(frozen=True)
-class Parameters:
-    """How to write one reply. `seed` is taken but has no effect: CTranslate2 seeds each of its threads only once."""
+class Request:
+    """A prompt, what to put before the reply, whether to send it while it is written, and how to write it.
 
+    `seed` is taken but has no effect: CTranslate2 seeds each of its threads only once.
+    """
+
+    prompt: str
+    before: str
+    stream: bool
     max_new_tokens: int = 100
     temperature: float | None = None
     top_k: int | None = None
@@ -22,7 +28,6 @@ class Parameters:
     do_sample: bool | None = None
     seed: int | None = None
     stop: tuple[str, ...] = ()
-    return_full_text: bool | None = None
     truncate: int | None = None
     details: bool = False
 
@@ -47,16 +52,20 @@ _LIMITS: dict[str, tuple[float, float]] = {
 _FLAGS = ("do_sample", "return_full_text", "details")
 
 
-def read(body: Any) -> tuple[str, Parameters, bool]:
-    """Prompt, parameters, and whether to stream. Raises Invalid; unknown parameters are left aside, as TGI does."""
+def read(body: Any, full: bool) -> Request:
+    """Read a body; `full` says whether the prompt is part of the text where `return_full_text` does not.
+
+    Raises Invalid; unknown parameters are left aside, as TGI does.
+    """
     if not isinstance(body, dict):
         raise Invalid("the body must be a JSON object")
     given = body.get("parameters")
     if given is not None and not isinstance(given, dict):
         raise Invalid("`parameters` must be an object")
-    known = {f.name for f in fields(Parameters)}
+    known = (*_LIMITS, *_FLAGS, "stop")
     values = {name: _check(name, value) for name, value in (given or {}).items() if name in known and value is not None}
-    return _text("inputs", body.get("inputs")), Parameters(**values), _flag("stream", body.get("stream", False))
+    prompt, stream = _text("inputs", body.get("inputs")), _flag("stream", body.get("stream", False))
+    return Request(prompt, prompt if values.pop("return_full_text", full) else "", stream, **values)
 
 
 def _check(name: str, value: Any) -> Any:

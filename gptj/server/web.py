@@ -12,11 +12,13 @@ from werkzeug.exceptions import HTTPException
 
 from chat import VERSION
 from gptj.server.engine import Engine, Generation, Loading, Overloaded, Token
-from gptj.server.parameters import Invalid, Parameters, read
+from gptj.server.parameters import Invalid, Request, read
 
 MAX_BODY_BYTES = 1_000_000
 SEND_S = 30.0  # a client that takes nothing for so long is gone
+_STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
+Json = dict[str, Any]
 log = logging.getLogger(__name__)
 routes = Blueprint("generation", __name__)
 
@@ -39,23 +41,18 @@ def _engine() -> Engine:
 @routes.post("/models/<path:_name>")
 def root(_name: str = "") -> Response:
     """The old endpoint: a list comes back, the prompt is part of the text unless that is declined."""
-    prompt, parameters, stream = _request()
-    full = parameters.return_full_text is not False
-    if stream:
-        return _stream(prompt, parameters, prompt if full else "")
-    return jsonify([_whole(prompt, parameters, prompt if full else "")])
+    asked = _asked(full=True)
+    return _stream(asked) if asked.stream else jsonify([_whole(asked)])
 
 
 @routes.post("/generate")
 def generate() -> Response:
-    prompt, parameters, _ = _request()
-    return jsonify(_whole(prompt, parameters, prompt if parameters.return_full_text else ""))
+    return jsonify(_whole(_asked()))
 
 
 @routes.post("/generate_stream")
 def generate_stream() -> Response:
-    prompt, parameters, _ = _request()
-    return _stream(prompt, parameters, prompt if parameters.return_full_text else "")
+    return _stream(_asked())
 
 
 @routes.get("/health")
@@ -80,40 +77,37 @@ def info() -> Response:
     )
 
 
-def _request() -> tuple[str, Parameters, bool]:
+def _asked(full: bool = False) -> Request:
     try:
-        return read(json.loads(request.get_data()))
+        return read(json.loads(request.get_data()), full)
     except (ValueError, RecursionError) as error:
         raise Invalid("the body must be JSON") from error
 
 
-def _whole(prompt: str, parameters: Parameters, before: str) -> dict[str, Any]:
-    connection, generation = _connection(), _engine().open(prompt, parameters)
+def _whole(asked: Request) -> Json:
+    connection, generation = _connection(), _engine().open(asked)
     try:
         # Whoever has hung up reads nothing of what this returns then.
         tokens = [token for token in _while_connected(generation, connection) if token]
     finally:
         generation.close()
-    answer: dict[str, Any] = {"generated_text": before + generation.text}
-    if parameters.details and tokens:
+    answer: Json = {"generated_text": asked.before + generation.text}
+    if asked.details and tokens:
         shown = [_shape(token) for token in tokens]
-        answer["details"] = _details(tokens[-1], generation, parameters) | {"prefill": [], "tokens": shown}
+        answer["details"] = _details(tokens[-1], generation) | {"prefill": [], "tokens": shown}
     return answer
 
 
-def _stream(prompt: str, parameters: Parameters, before: str) -> Response:
-    connection, generation = _connection(), _engine().open(prompt, parameters)
-    tokens = _while_connected(generation, connection)
-    response = Response(_events(tokens, generation, parameters, before), mimetype="text/event-stream")
-    response.headers.update({"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+def _stream(asked: Request) -> Response:
+    connection, generation = _connection(), _engine().open(asked)
+    events = _events(_while_connected(generation, connection), generation)
+    response = Response(events, mimetype="text/event-stream", headers=_STREAM_HEADERS)
     # Not in the generator: one that was never begun does not run its clean-up.
     response.call_on_close(generation.close)
     return response
 
 
-def _events(
-    tokens: Iterator[Token | None], generation: Generation, parameters: Parameters, before: str
-) -> Iterator[bytes]:
+def _events(tokens: Iterator[Token | None], generation: Generation) -> Iterator[bytes]:
     try:
         for index, token in enumerate(tokens, start=1):
             if token is None:
@@ -121,12 +115,12 @@ def _events(
                 continue
             event = {"index": index, "token": _shape(token), "generated_text": None, "details": None}
             if token.finish:
-                event["generated_text"] = before + generation.text
-                event["details"] = _details(token, generation, parameters)
+                event["generated_text"] = generation.asked.before + generation.text
+                event["details"] = _details(token, generation)
             yield _event(event)
-    except RuntimeError as error:  # the model's; the status has been sent
-        log.error("generation failed: %s", error)
-        yield _event({"error": "Request failed during generation", "error_type": "generation"})
+    except RuntimeError as error:
+        # The model's; the status has been sent.
+        yield _event(_failed(error)[0])
 
 
 def _connection() -> socket.socket:
@@ -145,54 +139,46 @@ def _while_connected(generation: Generation, connection: socket.socket) -> Itera
         yield token
 
 
-def _event(value: dict[str, Any]) -> bytes:
+def _event(value: Json) -> bytes:
     return b"data:" + json.dumps(value, ensure_ascii=False).encode() + b"\n\n"
 
 
-def _shape(token: Token) -> dict[str, Any]:
+def _shape(token: Token) -> Json:
     return {"id": token.id, "text": token.text, "logprob": token.logprob, "special": token.special}
 
 
-def _details(last: Token, generation: Generation, parameters: Parameters) -> dict[str, Any]:
+def _details(last: Token, generation: Generation) -> Json:
     return {
         "finish_reason": last.finish,
         "generated_tokens": generation.tokens,
         "input_length": generation.input_tokens,
-        "seed": parameters.seed,
+        "seed": generation.asked.seed,
     }
 
 
-def _error(status: int, message: str, kind: str, **headers: str) -> Response:
-    response = jsonify(error=message, error_type=kind)
-    response.status_code = status
-    response.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
-    return response
-
-
 @routes.app_errorhandler(Invalid)
-def _invalid(error: Invalid) -> Response:
-    return _error(422, f"Input validation error: {error}", "validation")
+def _invalid(error: Invalid) -> tuple[Json, int]:
+    return {"error": f"Input validation error: {error}", "error_type": "validation"}, 422
 
 
 @routes.app_errorhandler(Overloaded)
-def _overloaded(_: Overloaded) -> Response:
-    return _error(429, "Model is overloaded", "overloaded", Retry_After="1")
+def _overloaded(_: Overloaded) -> tuple[Json, int, dict[str, str]]:
+    return {"error": "Model is overloaded", "error_type": "overloaded"}, 429, {"Retry-After": "1"}
 
 
 @routes.app_errorhandler(Loading)
-def _loading(error: Loading) -> Response:
-    response = jsonify(error=f"Model {_engine().name} is currently loading", estimated_time=error.estimated_s)
-    response.status_code = 503
-    return response
+def _loading(error: Loading) -> tuple[Json, int]:
+    return {"error": f"Model {_engine().name} is currently loading", "estimated_time": error.estimated_s}, 503
 
 
 @routes.app_errorhandler(RuntimeError)
-def _failed(error: RuntimeError) -> Response:
+def _failed(error: RuntimeError) -> tuple[Json, int]:
     log.error("generation failed: %s", error)
-    return _error(500, "Request failed during generation", "generation")
+    return {"error": "Request failed during generation", "error_type": "generation"}, 500
 
 
 @routes.app_errorhandler(HTTPException)
-def _other(error: HTTPException) -> Response:
+def _other(error: HTTPException) -> tuple[Json, int]:
     status = error.code or 500
-    return _error(status, error.description or error.name, "validation" if status < 500 else "generation")
+    kind = "validation" if status < 500 else "generation"
+    return {"error": error.description or error.name, "error_type": kind}, status
