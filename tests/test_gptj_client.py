@@ -191,6 +191,12 @@ def test_whole_answer_of_a_server_without_streams_is_one_piece(model_stub: Model
     assert list(model(model_stub.url).reply(PROMPT, 10)) == ["Hello."]
 
 
+@pytest.mark.parametrize("version", [b"HTTP/1.0", b"HTTP/1.1"])
+def test_whole_answer_of_a_server_that_keeps_no_connection_is_a_reply(version: bytes) -> None:
+    head = b" 200 OK\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 29\r\n\r\n"
+    assert raw_reply(version + head, b'[{"generated_text":" Hello"}]') == "Hello"
+
+
 def test_prompt_that_comes_back_in_spite_of_all_is_cut_off(model_stub: ModelStub) -> None:
     model_stub.behave("no_stream")
     model_stub.say(PROMPT + " You are Ada.")
