@@ -1,0 +1,200 @@
+"""Judges what clients logged against the final documents. Knows the API's promises and nothing of what is behind it."""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from faults.clients import ENDS, Conversation, Entry, Json, Log, Sent
+from faults.replies import is_beginning, is_reply
+
+# An event that reaches one client and, over a good connection, another one so much later was missed and found again.
+LATE_S = 3.0
+
+
+class Finding(NamedTuple):
+    """A broken promise: when, which kind, of which client or message, and what was seen.
+
+    Kinds: lost, doubled, reordered, differing, stuck, late, error.
+    """
+
+    at: float
+    kind: str
+    where: str
+    what: str
+
+
+def check(conversation: Conversation) -> list[Finding]:
+    """Everything that is wrong with a conversation that has come to rest."""
+    events = first_seen(conversation)
+    return [
+        *(finding for log in conversation.logs for finding in Replay(log, events).findings),
+        *(Finding(entry.at, "error", conversation.name, entry.kind) for entry in conversation.complaints),
+        *_told_alike(conversation, events),
+        *_late(conversation, events),
+        *(_documents(conversation, events) if conversation.final else ()),
+    ]
+
+
+def first_seen(conversation: Conversation) -> dict[str, Entry]:
+    """Each event by its id, as the first of the clients that watch everything saw it."""
+    seen = [entry for log in conversation.logs if log.whole for entry in log.entries if entry.id]
+    return {entry.id: entry for entry in sorted(seen, key=lambda entry: -entry.at) if entry.kind != "reset"}
+
+
+def units(text: str) -> int:
+    """The length of a text in UTF-16 code units."""
+    return len(text.encode("utf-16-le")) // 2
+
+
+def _number(event_id: str) -> int:
+    return int(event_id.partition("-")[2])
+
+
+class Replay:
+    """A client that follows the rules and shows what its log says, event by event."""
+
+    def __init__(self, log: Log, events: dict[str, Entry]) -> None:
+        self.log, self.findings = log, list[Finding]()
+        self.texts: dict[str, str] = {}
+        self.attempts: dict[str, int] = {}
+        self._events, self._last, self._ids = events, "", set[str]()
+        for entry in log.entries:
+            if entry.kind == "reset":
+                self._reset(entry)
+            elif entry.kind in ("accepted", "started", "delta", *ENDS):
+                follows = self._move(entry) if log.whole else False
+                self._show(entry, follows)
+
+    def _find(self, entry: Entry, kind: str, what: str) -> None:
+        self.findings.append(Finding(entry.at, kind, self.log.name, f"{what} at {entry.kind} {entry.id}"))
+
+    def _reset(self, entry: Entry) -> None:
+        turn = entry.data["turn"]
+        self.texts = {turn["reply_id"]: turn["text"]} if turn else {}
+        self.attempts = {turn["reply_id"]: turn["attempt"]} if turn else {}
+        self._last, self._ids = entry.id, set()
+
+    def _move(self, entry: Entry) -> bool:
+        """Check the position that an event moves the client to; whether it follows the last one directly."""
+        last, self._last = self._last, entry.id
+        if entry.id in self._ids:
+            self._find(entry, "doubled", "seen before")
+        elif last.partition("-")[0] != entry.id.partition("-")[0]:
+            self._find(entry, "reordered", "another epoch without a reset")
+        elif _number(entry.id) <= _number(last):
+            self._find(entry, "reordered", f"it came after {last}")
+        else:
+            epoch = entry.id.partition("-")[0]
+            for n in range(_number(last) + 1, _number(entry.id)):
+                missed = self._events.get(f"{epoch}-{n}")
+                if missed and missed.kind != "delta":
+                    self._find(entry, "lost", f"{missed.kind} {missed.id} did not come before it")
+        self._ids.add(entry.id)
+        return _number(entry.id) == _number(last) + 1
+
+    def _show(self, entry: Entry, follows: bool) -> None:
+        data, reply_id = entry.data, entry.data.get("reply_id", "")
+        if entry.kind == "started":
+            if data["attempt"] <= self.attempts.get(reply_id, 0):
+                self._find(entry, "doubled", f"attempt {data['attempt']} again")
+            self.texts[reply_id], self.attempts[reply_id] = "", data["attempt"]
+        elif entry.kind == "delta":
+            have = self.texts.get(reply_id)
+            if have is None or data["offset"] != units(have):
+                wrong = "doubled" if have and data["offset"] < units(have) else "lost"
+                self._find(entry, wrong, f"offset {data['offset']}, have {None if have is None else units(have)}")
+            self.texts[reply_id] = (have or "") + data["text"]
+        elif "message" in data and entry.kind in ENDS:
+            text, have = data["message"]["text"], self.texts.pop(data["message"]["id"], "")
+            if not text.startswith(have) or (follows and have != text):
+                self._find(entry, "differing", f"shown {have[-40:]!r}, told {text[-40:]!r}")
+
+
+def _told_alike(conversation: Conversation, events: dict[str, Entry]) -> Iterator[Finding]:
+    """An event is the same for all who see it."""
+    for log in conversation.logs:
+        for entry in log.entries if log.whole else ():
+            if entry.id and entry.kind != "reset":
+                first = events[entry.id]
+                if (entry.kind, entry.data) != (first.kind, first.data):
+                    yield Finding(entry.at, "differing", log.name, f"{entry.id} is {entry.kind} and {first.kind}")
+
+
+def _late(conversation: Conversation, events: dict[str, Entry]) -> Iterator[Finding]:
+    """Events that a client with a good connection got long after another one."""
+    for log in conversation.logs:
+        if not log.whole or log.slow:
+            continue
+        marks = [entry.at for entry in log.entries if entry.kind in ("connected", "lost", "left")]
+        for entry in log.entries:
+            first = events.get(entry.id)
+            if first and entry.at - first.at > LATE_S:
+                since = bisect_right(marks, entry.at)
+                if since and marks[since - 1] < first.at:
+                    yield Finding(entry.at, "late", log.name, f"{entry.kind} {entry.id} by {entry.at - first.at:.1f} s")
+
+
+def _documents(conversation: Conversation, events: dict[str, Entry]) -> Iterator[Finding]:
+    snapshot, stored = conversation.final["snapshot"], conversation.final["export"]["messages"]
+    last = conversation.sent[-1].at if conversation.sent else 0
+    if conversation.final["pages"] != stored or snapshot["messages"] != stored[-50:]:
+        yield Finding(last, "differing", conversation.name, "snapshot, pages and export")
+    unended = [message["id"] for message in snapshot["pending"]]
+    unended += [snapshot["turn"]["message_id"]] if snapshot["turn"] else []
+    for message_id in unended:
+        yield Finding(last, "stuck", message_id, "its turn has not ended")
+    humans = [message["id"] for message in stored if message["role"] == "human"]
+    if sorted(humans, key=[sent.id for sent in conversation.sent].index) != humans:
+        yield Finding(last, "reordered", conversation.name, "the stored messages")
+    for sent in conversation.sent:
+        if sent.id not in unended:
+            yield from _turn(sent, stored, events)
+    for log in conversation.logs:
+        yield from _knows_all(log, stored)
+
+
+def _turn(sent: Sent, stored: list[Json], events: dict[str, Entry]) -> Iterator[Finding]:
+    """A message has one reply in the store, with the text that was told, once for each time that it was asked for."""
+    own = [
+        e for e in events.values() if sent.id in (e.data.get("message_id"), e.data.get("message", {}).get("reply_to"))
+    ]
+    ends = [entry for entry in own if entry.kind in ENDS]
+    accepted = [e for e in events.values() if e.kind == "accepted" and e.data["message"]["id"] == sent.id]
+    if len(ends) > sent.asked or sum("retry" not in entry.data for entry in accepted) > 1:
+        yield Finding(sent.at, "doubled", sent.id, f"{len(accepted)} times accepted, {len(ends)} ends")
+    at = [n for n, message in enumerate(stored) if message["id"] == sent.id]
+    replies = [message for message in stored if message.get("reply_to") == sent.id]
+    if not at and sent.outcome == "stopped":
+        return
+    if len(at) != 1 or len(replies) != 1:
+        wrong = "doubled" if len(at) > 1 or len(replies) > 1 else "lost"
+        yield Finding(sent.at, wrong, sent.id, f"stored {len(at)} times with {len(replies)} replies")
+    elif stored[at[0] + 1] != replies[0]:
+        yield Finding(sent.at, "reordered", sent.id, "its reply does not follow it")
+    else:
+        yield from _text(sent, replies[0], ends)
+
+
+def _text(sent: Sent, reply: Json, ends: list[Entry]) -> Iterator[Finding]:
+    right = is_reply if reply["status"] == "completed" else is_beginning
+    if not right(sent.text, reply["text"]):
+        yield Finding(
+            sent.at, "differing", sent.id, f"the {reply['status']} reply is not the model's: {reply['text']!r}"
+        )
+    if reply["status"] == "stopped" and not sent.stop_at:
+        yield Finding(sent.at, "differing", sent.id, "stopped, and nobody asked")
+    for end in ends:
+        if end.data.get("message", {}).get("id") == reply["id"] and end.data["message"] != reply:
+            yield Finding(end.at, "differing", sent.id, "what was told is not what is stored")
+
+
+def _knows_all(log: Log, stored: list[Json]) -> Iterator[Finding]:
+    """Whoever stayed to the end has seen the end of every turn since its last reset."""
+    if log.left or not log.whole:
+        return
+    resets = [entry for entry in log.entries if entry.kind == "reset"]
+    told = {entry.data["message"]["id"] for entry in log.entries if entry.kind in ENDS and "message" in entry.data}
+    for n, message in enumerate(stored):
+        if message["role"] == "bot" and message["id"] not in told and (not resets or n >= resets[-1].data["total"]):
+            last = log.entries[-1].at if log.entries else 0
+            yield Finding(last, "lost", log.name, f"the end of {message['reply_to']}")

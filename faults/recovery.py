@@ -1,0 +1,74 @@
+"""How long it took until all went on after a fault, as the clients' logs tell."""
+
+from dataclasses import dataclass, field
+
+from faults.checker import Finding, first_seen
+from faults.clients import ENDS, Conversation, Entry
+
+# A pause that needs no recovery: the model's own pauses are shorter.
+PAUSE_S = 1.0
+
+
+@dataclass
+class Strike:
+    """A fault that was made: when it began and its cause was over, the recoveries of those it touched, what broke."""
+
+    name: str
+    began: float
+    over: float
+    recoveries: list[float] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def group(self) -> str:
+        return self.name.partition(":")[0]
+
+
+class Timelines:
+    """The conversations' events in order, each when the first client saw it."""
+
+    def __init__(self, conversations: list[Conversation]) -> None:
+        self._conversations = conversations
+        self._events = [sorted(first_seen(c).values(), key=lambda entry: entry.at) for c in conversations]
+
+    def recoveries(self, strike: Strike, until: float) -> list[float]:
+        """Of a worker's death: from then until a turn began anew. Where clients lost their streams: from the end of
+        the cause until they had a new one. Else: from there until a turn that had paused went on."""
+        if strike.group == "worker":
+            return self._begun_anew(strike.began, until)
+        if strike.group == "web" or strike.name.endswith("clients and web"):
+            return self._reconnected(strike.began, strike.over, until)
+        return self._gone_on(strike.began, strike.over, until)
+
+    def failed(self) -> int:
+        """How many turns ended as failed."""
+        return sum(entry.kind == "failed" for events in self._events for entry in events)
+
+    def _begun_anew(self, began: float, until: float) -> list[float]:
+        found = []
+        for conversation, events in zip(self._conversations, self._events, strict=True):
+            # The ring of a conversation with a single message may have died with the worker.
+            first = conversation.sent[0].at if len(conversation.sent) == 1 else float("inf")
+            for entry in events:
+                if entry.kind == "started" and began < entry.at < until:
+                    waited = first < began and entry.at - first > PAUSE_S
+                    found += [entry.at - began] if entry.data["attempt"] > 1 or waited else []
+        return found
+
+    def _reconnected(self, began: float, over: float, until: float) -> list[float]:
+        found = []
+        for log in (log for conversation in self._conversations for log in conversation.logs if log.whole):
+            lost = any(entry.kind == "lost" and began <= entry.at < until for entry in log.entries)
+            back = next((e.at for e in log.entries if e.kind == "connected" and began < e.at < until), None)
+            found += [max(0.0, back - over)] if lost and back else []
+        return found
+
+    def _gone_on(self, began: float, over: float, until: float) -> list[float]:
+        found = []
+        for events in self._events:
+            before: Entry | None = next((e for e in reversed(events) if e.at <= began), None)
+            after = next((e for e in events if began < e.at < until and e.kind != "accepted"), None)
+            if before and after and before.kind not in ENDS and after.at - began > PAUSE_S:
+                later = next((e.at for e in events if over < e.at < until), over)
+                found.append(later - over if after.at > over else after.at - began)
+        return found
