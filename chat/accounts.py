@@ -33,42 +33,41 @@ def plain(name: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
+@dataclass(frozen=True)
 class Accounts:
     """The accounts in the store."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    store: Store
 
     def find(self, name: str) -> Account | None:
         """The account of this name, however it is spelt."""
-        found = self._store.execute("JSON.GET", keys.account(plain(name)).document)
+        found = self.store.execute("JSON.GET", keys.account(plain(name)).document)
         return Account(plain(name), **orjson.loads(found)) if found else None
 
     def names(self) -> list[str]:
         """The plain names of all accounts, by a scan of the whole store."""
-        scan = self._store.client.scan_iter("user:{*}", count=1000, _type="ReJSON-RL")
+        scan = self.store.client.scan_iter("user:{*}", count=1000, _type="ReJSON-RL")
         return sorted({key.removeprefix("user:{").removesuffix("}") for key in guarded(lambda: list(scan))})
 
     def create(self, name: str, password: str, address: str = "") -> Account:
         """Make an account. Raises NameTaken, RateLimited."""
         if address:
-            rates.count(self._store, {f"made|{address}": MADE_MAX}, ATTEMPTS_S)
+            rates.count(self.store, {f"made|{address}": MADE_MAX}, ATTEMPTS_S)
         account = Account(plain(name), name, iso(time.time()), 1, passwords.hashed(password))
         document = {part: value for part, value in vars(account).items() if part != "id"}
-        if not self._store.execute("JSON.SET", keys.account(account.id).document, "$", dumps(document), "NX"):
+        if not self.store.execute("JSON.SET", keys.account(account.id).document, "$", dumps(document), "NX"):
             raise NameTaken()
         return account
 
     def login(self, name: str, password: str, address: str) -> Account:
-        """The account, if this is its password. Raises LoginFailed, which says and tells by its time no more than
-        that, and RateLimited."""
+        """The account, if this is its password. Raises RateLimited, and LoginFailed, whose time tells no more."""
         at = plain(name)
         counted = {f"{at}|{address}": ATTEMPTS_MAX, f"{at}|": AT_NAME_MAX, f"|{address}": FROM_ADDRESS_MAX}
-        rates.count(self._store, counted, ATTEMPTS_S)
+        rates.count(self.store, counted, ATTEMPTS_S)
         account = self.find(name)
         if not passwords.matches(account.password if account else None, password) or not account:
             raise LoginFailed()
-        rates.forgive(self._store, counted, ATTEMPTS_S)
+        rates.forgive(self.store, counted, ATTEMPTS_S)
         return account
 
     def set_password(self, name: str, password: str) -> int:
@@ -76,7 +75,6 @@ class Accounts:
         return self._renew(plain(name), passwords.hashed(password))
 
     def end_sessions(self, name: str) -> None:
-        """End all sessions of an account."""
         self._renew(plain(name))
 
     def close(self, name: str) -> None:
@@ -85,15 +83,15 @@ class Accounts:
 
     def forget(self, name: str) -> None:
         """Delete what is left of an account that was closed and whose conversations are gone."""
-        self._store.execute("DEL", *keys.account(plain(name)))
+        self.store.execute("DEL", *keys.account(plain(name)))
 
     def _renew(self, name: str, password: str = "") -> int:
         on = keys.account(name)
-        generation = int(self._store.run_on("renew_account", [on.document], password))
+        generation = int(self.store.run_on("renew_account", [on.document], password))
         if not generation:
             raise LoginFailed()
         # They are over by now; this only clears up.
-        ended = self._store.execute("SMEMBERS", on.sessions)
+        ended = self.store.execute("SMEMBERS", on.sessions)
         if ended:
-            self._store.execute("UNLINK", on.sessions, *ended)
+            self.store.execute("UNLINK", on.sessions, *ended)
         return generation

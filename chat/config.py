@@ -23,10 +23,7 @@ class Config:
     web_concurrency: int = setting(1, "Web processes (gunicorn workers).", 1)
     worker_concurrency: int = setting(200, "Turns that one worker process answers side by side.", 1)
     secret_key: str = setting(
-        "",
-        "Hides in Redis what opens a session; a new one ends all of them. `make run` makes one in DATA_DIR; a"
-        " deployment must set its own.",
-        secret=True,
+        "", "Hides in Redis what opens a session; a new one ends all of them. A deployment must set it.", secret=True
     )
     data_dir: str = setting(".data", "Where `make run` keeps its private Valkey's data and the secret key.")
     redis_url: str = setting(
@@ -36,18 +33,14 @@ class Config:
         secret=True,
     )
     redis_tls_verify: bool = setting(True, "Verify the certificate of a rediss:// server; 0 for a self-signed one.")
-    broker_url: str = setting(
-        "", "Celery's broker, of any kind that kombu knows; REDIS_URL when it is not set.", secret=True
-    )
+    broker_url: str = setting("", "Celery's broker, of any kind that kombu knows; else REDIS_URL.", secret=True)
     cors_origins: tuple[str, ...] = setting((), "Origins of other sites whose pages may use this server.")
     registration: Literal["open", "closed"] = setting(
         "open", "open: anybody may make an account. closed: only `flask accounts add` does."
     )
     session_ttl_s: int = setting(1_209_600, "Seconds that a login lasts after its last use.", 1)
     proxies: int = setting(
-        0,
-        "Proxies in front of the web process that add to X-Forwarded-For; limits go by the address before them.",
-        0,
+        0, "Proxies in front of the web process that add to X-Forwarded-For; limits go by the address before them.", 0
     )
     chat_ttl_s: int = setting(3600, "Seconds that a guest's conversation lives after its last use.", 30)
     message_max_chars: int = setting(4000, "Longest message, in characters.", 1)
@@ -60,9 +53,7 @@ class Config:
     streams_per_conversation: int = setting(100, "Streams of one conversation in one web process; 0: no limit.", 0)
     streams_per_address: int = setting(1000, "Streams to one address in one web process; 0 for no limit.", 0)
     model_url: str = setting(
-        "",
-        "A server that speaks the Hugging Face text-generation protocol. When it is not set, the tiny GPT-J that"
-        " ships with Parley is started.",
+        "", "A server that speaks the Hugging Face text-generation protocol; without one a tiny GPT-J is started."
     )
     model_token: str = setting("", "Bearer token for MODEL_URL.", secret=True)
     model_context_tokens: int = setting(2048, "Tokens that the model can take in, prompt and reply together.", 64)
@@ -71,9 +62,7 @@ class Config:
     model_top_p: float = setting(0.9, "Nucleus sampling: share of the probability that is drawn from.", 0)
     model_connect_s: float = setting(3.0, "Seconds to wait for a connection to the model's server.", 0.01)
     model_read_s: float = setting(60.0, "Seconds that the model may stay silent.", 0.01)
-    turn_limit_s: float = setting(
-        120.0, "Seconds that one attempt at a reply may take, waiting for the model included.", 0.1
-    )
+    turn_limit_s: float = setting(120.0, "Seconds that one attempt at a reply may take, waiting included.", 0.1)
     lease_s: float = setting(5.0, "Seconds after which the turn of a silent worker is given to another one.", 0.2)
     renew_s: float = setting(0.4, "Seconds between two renewals of a lease; a stop is seen this soon.", 0.01)
     sweep_s: float = setting(1.0, "Seconds between two looks for work that no worker has heard of.", 0.01)

@@ -16,34 +16,33 @@ class Login:
     key: str
 
 
+@dataclass(frozen=True)
 class Sessions:
     """Reads and writes sessions, and knows which of them have ended."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._ttl_s = store.config.session_ttl_s
+    store: Store
 
     def read(self, key: str) -> str | None:
         """What is kept of a session; reading is a use. It never brings a session back that was deleted meanwhile."""
-        found: str | None = self._store.execute("GETEX", key, "EX", self._ttl_s)
+        found: str | None = self.store.execute("GETEX", key, "EX", self.store.config.session_ttl_s)
         return found
 
     def write(self, login: Login, data: str) -> None:
         """Keep a new session, unless its account has ended all of them meanwhile."""
-        index = keys.account(login.account).sessions
+        index, ttl_s = keys.account(login.account).sessions, self.store.config.session_ttl_s
         self._prune(index)
-        self._store.execute_all(("SADD", index, login.key), ("SET", login.key, data, "EX", self._ttl_s))
+        self.store.execute_all(("SADD", index, login.key), ("SET", login.key, data, "EX", ttl_s))
         if not self.alive([login])[0]:
             self.delete(login.key)
 
     def delete(self, key: str) -> None:
         """End one session. Its place in the account's index goes with the next login."""
-        self._store.execute("UNLINK", key)
+        self.store.execute("UNLINK", key)
 
     def alive(self, logins: Sequence[Login]) -> list[bool]:
         """Which of these sessions have not ended, in one round trip. Asking is no use."""
         asked = ((("EXISTS", of.key), ("JSON.GET", keys.account(of.account).document, ".generation")) for of in logins)
-        answers = self._store.execute_all(*(command for pair in asked for command in pair))
+        answers = self.store.execute_all(*(command for pair in asked for command in pair))
         return [
             bool(exists) and generation == str(login.generation)
             for login, exists, generation in zip(logins, answers[::2], answers[1::2], strict=True)
@@ -51,8 +50,8 @@ class Sessions:
 
     def _prune(self, index: str) -> None:
         """Leave out of the index the sessions that have expired."""
-        names = list(self._store.execute("SMEMBERS", index))
-        kept = self._store.execute_all(*(("EXISTS", name) for name in names))
+        names = list(self.store.execute("SMEMBERS", index))
+        kept = self.store.execute_all(*(("EXISTS", name) for name in names))
         gone = [name for name, exists in zip(names, kept, strict=True) if not exists]
         if gone:
-            self._store.execute("SREM", index, *gone)
+            self.store.execute("SREM", index, *gone)

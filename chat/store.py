@@ -113,7 +113,6 @@ class Store:
         return answers
 
     def close(self) -> None:
-        """Give the connections back."""
         self.client.close()
 
 

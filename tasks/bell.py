@@ -39,11 +39,8 @@ def reach() -> None:
 
 def _ring_on() -> None:
     while True:
-        _send(_waiting.get())
-
-
-def _send(conversation_id: str) -> None:
-    try:
-        celery.send_task("tasks.answer", (conversation_id,), expires=RING_EXPIRES_S, retry=False, argsrepr="(…)")
-    except _AWAY as error:
-        log.warning("the broker cannot be reached (%s); the sweep will ring later", type(error).__name__)
+        conversation_id = _waiting.get()
+        try:
+            celery.send_task("tasks.answer", (conversation_id,), expires=RING_EXPIRES_S, retry=False, argsrepr="(…)")
+        except _AWAY as error:
+            log.warning("the broker cannot be reached (%s); the sweep will ring later", type(error).__name__)
