@@ -7,8 +7,10 @@ INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --require-ha
 LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(UPGRADE) \
 	--no-emit-index-url --no-header --no-annotate
 
+LOCKS := requirements.txt requirements-dev.txt requirements-node.txt
+
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev system-packages run client dev test test-quick lint size reset model lock settings pictures
+.PHONY: help setup setup-dev system-packages run client dev test test-quick lint size reset model lock audit settings pictures
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +66,13 @@ lock: setup  ## Pin requirements*.in with hashes; UPGRADE=--upgrade takes the ne
 	@$(LOCK) --output-file requirements.txt requirements.in
 	@$(LOCK) --output-file requirements-dev.txt requirements-dev.in
 	@$(LOCK) --output-file requirements-node.txt requirements-node.in
+
+# In an environment of its own, as what it needs is no part of ours. Both are asked, also where the first finds something.
+audit: setup  ## Ask PyPI and npm for known weaknesses of every pinned package; they must be reachable
+	@$(PYTHON) -m venv .venv-audit
+	@.venv-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	@.venv-audit/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes $(LOCKS:%=-r %); \
+		found=$$?; $(PY) -m tools.frontend audit && exit $$found
 
 # The browser tests drive Debian's Chromium, and the proxy test runs a real nginx.
 system-packages:

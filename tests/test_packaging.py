@@ -83,6 +83,13 @@ def test_app_json_speaks_of_parts_and_settings_that_exist() -> None:
     assert {name.lower() for name in app["env"]} <= Config.__dataclass_fields__.keys()
 
 
+def test_the_audit_asks_about_every_lock() -> None:
+    told = subprocess.run(["make", "--dry-run", "audit"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    asked = re.findall(r"-r (requirements[\w-]*\.txt)", told[told.index("pip-audit --strict") :])
+    assert sorted(asked) == sorted(path.name for path in ROOT.glob("requirements*.txt"))
+    assert "tools.frontend audit" in told
+
+
 def test_every_command_that_contributing_names_exists() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text() + (ROOT / "CHANGELOG.md").read_text()
     shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout

@@ -18,13 +18,15 @@ NODE_MIN = (20, 19)
 
 
 def main() -> None:
-    """`build` (when something has changed), `test`, `lint` or `dev`."""
+    """`build` (when something has changed), `test`, `lint`, `audit` or `dev`."""
     what = sys.argv[1] if len(sys.argv) > 1 else "build"
     try:
         if what == "build":
             build()
         elif what == "dev":
             develop()
+        elif what == "audit":
+            npm("audit")
         else:
             install()
             npm("run", what)
