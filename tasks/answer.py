@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import kombu.utils.functional
-from celery.signals import worker_init, worker_shutdown, worker_shutting_down
+from celery.signals import worker_init, worker_shutting_down
 from celery.worker import worker as celery_worker
 
 from chat import store
@@ -16,10 +16,9 @@ from chat.errors import ChatError, StoreUnavailable, StoreUnsuitable
 from chat.store import Store
 from chat.turns import Turn
 from gptj.client import Model
-from tasks import celery
+from tasks import celery, tiny
 from tasks.bell import ring
 from tasks.keeper import Keeper
-from tasks.tiny import Server
 from tasks.writing import Writing
 
 # A restart of Redis must not cost the reply that is being written.
@@ -32,12 +31,9 @@ class Worker:
     """The parts of this worker process."""
 
     def __init__(self, config: Config) -> None:
-        self.tiny = None if config.model_url else Server()
-        if self.tiny:
-            config = replace(config, model_url=self.tiny.url)
-        self.store = Store(config, PATIENCE_S)
-        self.model = Model(config)
         self.keeper = Keeper(config, ring, answer)
+        self.store = Store(config, PATIENCE_S)
+        self.model = Model(config if config.model_url else replace(config, model_url=tiny.start(self.keeper.leaving)))
 
 
 _worker: Worker | None = None
@@ -93,11 +89,3 @@ def leave(**_: Any) -> None:
     if _worker:
         _worker.keeper.leave()
         _worker.store.patience_s = 0
-        if _worker.tiny:
-            _worker.tiny.leave()
-
-
-@worker_shutdown.connect
-def end(**_: Any) -> None:
-    if _worker and _worker.tiny:
-        _worker.tiny.end()
