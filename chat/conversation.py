@@ -54,10 +54,9 @@ class Page:
 class Conversation:
     """A conversation in the eyes of a viewer: an account's name in plain form, or "" for a guest.
 
-    `session` is the login with which the viewer has come: streams end when it does. `address` is where it asks from,
-    for limits that go by it. Nothing is read when it is made.
-    Every method raises ConversationGone when it has expired, was deleted or belongs to another account, and
-    StoreUnavailable when Redis is away.
+    `session` is the login with which the viewer has come: streams end when it does. Limits go by `address`. Nothing is
+    read when it is made. Every method raises ConversationGone when it has expired, was deleted or belongs to another
+    account, and StoreUnavailable when Redis is away.
     """
 
     store: Store
@@ -68,8 +67,7 @@ class Conversation:
 
     @classmethod
     def create(cls, store: Store, name: str = "", owner: str = "", conversation_id: str = "") -> "Conversation":
-        """Make a conversation, if there is none of this id. A guest's lives for CHAT_TTL_S after its last use, an
-        account's stays."""
+        """Make a conversation, if there is none of this id. An account's stays, a guest's for CHAT_TTL_S unused."""
         conversation = cls(store, conversation_id or str(uuid4()), owner)
         ttl_s = 0 if owner else store.config.chat_ttl_s
         store.run("create", conversation.id, conversation.id, name, owner, ttl_s)
@@ -112,8 +110,7 @@ class Conversation:
     def accept(self, text: str, message_id: str | None = None, known: bool = False) -> Accepted:
         """Take in a message; a known id with the same text answers what became of the first.
 
-        Raises MessageConflict when the id was used with another text, QueueFull; that, too, when it should be a `known`
-        one and is not.
+        Raises MessageConflict when the id was used with another text, QueueFull, which a new id gets also if `known`.
         """
         message_id = message_id or str(uuid4())
         answer = self._run("accept", message_id, text, 0 if known else self.store.config.pending_max, title_of(text))
