@@ -51,6 +51,10 @@ def message_id(**kwargs: Any) -> fields.String:
     return fields.String(validate=rule, **kwargs)
 
 
+# Fields of the same kind; marshmallow makes each schema its own copy.
+_PASSWORD = fields.String(required=True, validate=validate.Length(*PASSWORD_CHARS))
+_TIME = fields.String(metadata={"format": "date-time"})
+
 # --- in ---
 
 
@@ -80,19 +84,18 @@ class ListQuery(Schema):
 
 class Credentials(Schema):
     name = fields.String(required=True, validate=validate.Regexp(r"[\w.-]{1,40}\Z", error=NAME_RULE))
-    password = fields.String(required=True, validate=validate.Length(*PASSWORD_CHARS))
+    password = _PASSWORD
     keep = fields.List(
         fields.String(validate=validate.Length(max=64)), load_default=[], validate=validate.Length(max=100)
     )
 
 
 class NewPassword(Schema):
-    password = fields.String(required=True, validate=validate.Length(*PASSWORD_CHARS))
-    new_password = fields.String(required=True, validate=validate.Length(*PASSWORD_CHARS))
+    password = new_password = _PASSWORD
 
 
 class Deletion(Schema):
-    password = fields.String(required=True, validate=validate.Length(*PASSWORD_CHARS))
+    password = _PASSWORD
 
 
 class PageQuery(Schema):
@@ -124,14 +127,11 @@ class StopFrame(Schema):
 
 
 class Timing(Schema):
-    waited_ms = fields.Integer()
-    first_text_ms = fields.Integer()
-    total_ms = fields.Integer()
+    waited_ms = first_text_ms = total_ms = fields.Integer()
 
 
 class Failure(Schema):
-    code = fields.String()
-    detail = fields.String()
+    code = detail = fields.String()
     retryable = fields.Boolean()
 
 
@@ -139,7 +139,7 @@ class Message(Schema):
     id = fields.String()
     role = fields.String(validate=validate.OneOf(["human", "bot"]))
     text = fields.String()
-    at = fields.String(metadata={"format": "date-time"})
+    at = _TIME
     reply_to = fields.String()
     status = fields.String(validate=validate.OneOf(["completed", "stopped", "failed"]))
     timing = fields.Nested(Timing)
@@ -147,18 +147,16 @@ class Message(Schema):
 
 
 class RunningTurn(Schema):
-    message_id = fields.String()
-    reply_id = fields.String()
+    message_id = reply_id = fields.String()
     attempt = fields.Integer()
-    started_at = fields.String(metadata={"format": "date-time"})
+    started_at = _TIME
     text = fields.String()
 
 
 class Snapshot(Schema):
-    id = fields.String()
-    name = fields.String()
+    id = name = fields.String()
     title = fields.String(allow_none=True)
-    started_at = fields.String(metadata={"format": "date-time"})
+    started_at = _TIME
     messages = fields.List(fields.Nested(Message))
     total = fields.Integer()
     pending = fields.List(fields.Nested(Message))
@@ -168,8 +166,7 @@ class Snapshot(Schema):
 
 class Page(Schema):
     messages = fields.List(fields.Nested(Message))
-    first = fields.Integer()
-    total = fields.Integer()
+    first = total = fields.Integer()
 
 
 class AcceptedMessage(Schema):
@@ -189,14 +186,11 @@ class Polled(Schema):
 
 
 class Limits(Schema):
-    message_max_chars = fields.Integer()
-    pending_max = fields.Integer()
-    chat_ttl_s = fields.Integer()
+    message_max_chars = pending_max = chat_ttl_s = fields.Integer()
 
 
 class About(Schema):
-    version = fields.String()
-    model = fields.String()
+    version = model = fields.String()
     demo = fields.Boolean()
     limits = fields.Nested(Limits)
     registration = fields.String(validate=validate.OneOf(["open", "closed"]))
@@ -204,14 +198,13 @@ class About(Schema):
 
 class Account(Schema):
     name = fields.String()
-    created_at = fields.String(metadata={"format": "date-time"})
+    created_at = _TIME
 
 
 class Listed(Schema):
     id = fields.String()
     title = fields.String(allow_none=True)
-    started_at = fields.String(metadata={"format": "date-time"})
-    last_at = fields.String(metadata={"format": "date-time"})
+    started_at = last_at = _TIME
     excerpt = fields.String()
 
 
@@ -221,16 +214,17 @@ class Listing(Schema):
 
 
 class Health(Schema):
-    status = fields.String()
-    version = fields.String()
+    status = version = fields.String()
+
+
+class Ready(Health):
+    parts = fields.Dict(keys=fields.String(), values=fields.String())
 
 
 class Problem(Schema):
     """RFC 9457, with a stable `code`."""
 
-    type = fields.String()
-    title = fields.String()
+    type = title = fields.String()
     status = fields.Integer()
-    detail = fields.String()
-    code = fields.String()
+    detail = code = fields.String()
     fields_ = fields.Dict(data_key="fields")
