@@ -7,7 +7,8 @@ import pytest
 from services import wait_for
 
 import app.hub
-from app.hub import QUEUE_MAX, Hub
+from app.hub import Hub
+from app.watch import QUEUE_MAX
 from chat.conversation import Conversation
 from chat.errors import ConversationGone
 from chat.events import Event, Position
