@@ -11,7 +11,7 @@ import orjson
 from flask import Blueprint
 from marshmallow import ValidationError
 
-from app import logins, rates
+from app import apology, logins, rates
 from app.parts import parts
 from app.schemas import MESSAGE_ID, check_text
 from app.sockets import PING_S, WebSocket, converse, route
@@ -25,7 +25,6 @@ from tasks.bell import ring
 
 blueprint = Blueprint("channels", __name__)
 FORMAT = 'Send {"history": [{"role": "user", "content": …}]}, the new message last.'
-APOLOGY = "Sorry, I could not answer that. Please try again."
 
 
 @route(blueprint, "/ws/chat/demo/<name>/")
@@ -94,7 +93,7 @@ class _Replies:
             return [self._text]
         elif event.type in ENDS and (reply := content.get("message", {})).get("reply_to") in self.asked:
             self.asked.discard(reply["reply_to"])
-            return [f"{reply['text']}\n\n{APOLOGY}".lstrip() if event.type == "failed" else reply["text"]]
+            return [f"{reply['text']}\n\n{apology.FAILED}".lstrip() if event.type == "failed" else reply["text"]]
         return []
 
 
@@ -105,10 +104,8 @@ def _hear(ws: WebSocket, conversation: Conversation, replies: _Replies, raw: str
         logins.check(conversation)
         replies.asked.add(message_id)
         rates.accept(conversation, text, message_id)
-    except ValidationError as error:
-        ws.send(dumps({"message": f"Sorry, I cannot take that message. {error.messages[0]}"}))
-    except ChatError as error:
-        ws.send(dumps({"message": f"Sorry, I cannot take that message. {error.detail}"}))
+    except (ValidationError, ChatError) as error:
+        ws.send(dumps({"message": apology.refusal(error)}))
     else:
         ring(conversation.id)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import click
 from flask import Blueprint
@@ -65,5 +64,4 @@ def _told(name: str = "") -> Iterator[None]:
     except ChatError as error:
         raise click.ClickException(error.detail) from None
     except ValidationError as error:
-        told: Any = error.messages
-        raise click.ClickException(" ".join(f"{field}: {' '.join(what)}" for field, what in told.items())) from None
+        raise click.ClickException(schemas.in_words(error)) from None

@@ -7,6 +7,7 @@ from flask import Blueprint, Response, request
 from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException
 
+from app import apology
 from app.api import find
 from app.logins import check
 from app.parts import parts
@@ -22,7 +23,6 @@ from tasks.bell import ring
 
 blueprint = Blueprint("handbook", __name__)
 PREFIXES = {"human": "Human: ", "bot": "Bot: "}
-APOLOGY = "Sorry, I could not answer that. Please try again."
 
 
 @blueprint.get("/test")
@@ -92,16 +92,10 @@ def _hear(ws: WebSocket, conversation: Conversation, text: str | bytes) -> None:
             raise ValidationError("It must be text.")
         check(conversation)
         accept(conversation, check_text(text, parts().config.message_max_chars))
-    except ValidationError as error:
-        _apologise(ws, f"Sorry, I cannot take that message. {error.messages[0]}")
-    except ChatError as error:
-        _apologise(ws, f"Sorry, I cannot take that message. {error.detail}")
+    except (ValidationError, ChatError) as error:
+        ws.send(dumps({"id": str(uuid4()), "msg": apology.refusal(error), "timestamp": iso(time.time())}))
     else:
         ring(conversation.id)
-
-
-def _apologise(ws: WebSocket, why: str) -> None:
-    ws.send(dumps({"id": str(uuid4()), "msg": why, "timestamp": iso(time.time())}))
 
 
 def _session(snapshot: Json, messages: list[Json]) -> Json:
@@ -114,7 +108,7 @@ def _session(snapshot: Json, messages: list[Json]) -> Json:
 
 
 def _message(message: Json, prefix: str = "") -> Json:
-    text = APOLOGY if message.get("status") == "failed" else message["text"]
+    text = apology.FAILED if message.get("status") == "failed" else message["text"]
     return {"id": message["id"], "msg": prefix + text, "timestamp": message["at"]}
 
 

@@ -33,6 +33,12 @@ def check_text(text: str, max_chars: int) -> str:
     return text
 
 
+def in_words(error: ValidationError) -> str:
+    """What is wrong, in one line: `text: It must not be empty.`"""
+    told = error.messages if isinstance(error.messages, dict) else {"_schema": error.messages}
+    return " ".join(f"{'' if name == '_schema' else f'{name}: '}{' '.join(what)}" for name, what in told.items())
+
+
 class Text(fields.String):
     """A text of people: not blank, not too long, no control characters; MESSAGE_MAX_CHARS unless told."""
 

@@ -10,7 +10,7 @@ from app.api import find
 from app.logins import check
 from app.parts import parts
 from app.rates import accept
-from app.schemas import SendFrame, StopFrame
+from app.schemas import SendFrame, StopFrame, in_words
 from app.sockets import PING_S, WebSocket, converse, route
 from app.stream import as_json
 from chat.conversation import Conversation, Json
@@ -41,7 +41,7 @@ def _hear(ws: WebSocket, conversation: Conversation, raw: str | bytes) -> None:
         ref = frame.get("id", frame.get("message_id"))
         ws.send(_ack(ref, **_obey(conversation, FRAMES[frame["type"]].load(frame))))
     except ValidationError as error:
-        ws.send(_refused(ref, "invalid", _in_words(error)))
+        ws.send(_refused(ref, "invalid", in_words(error)))
     except ChatError as error:
         ws.send(_refused(ref, error.code, error.detail))
     else:
@@ -76,10 +76,3 @@ def _ack(ref: Any, **what: Any) -> str:
 
 def _refused(ref: Any, code: str, detail: str) -> str:
     return dumps({"type": "refused", "ref": ref if isinstance(ref, str) else None, "code": code, "detail": detail})
-
-
-def _in_words(error: ValidationError) -> str:
-    """What is wrong with a frame, in one line: `text: It must not be empty.`"""
-    told = error.messages if isinstance(error.messages, dict) else {"_schema": error.messages}
-    lines = (f"{name}: {' '.join(what)}" if name != "_schema" else " ".join(what) for name, what in told.items())
-    return " ".join(lines)
