@@ -10,23 +10,13 @@ from wsproto.utilities import RemoteProtocolError
 from chat import errors
 from chat.events import dumps
 
-STATUSES: dict[type[errors.ChatError], int] = {
-    errors.LoginFailed: 401,
-    errors.LoginRequired: 401,
-    errors.CrossSite: 403,
-    errors.RegistrationClosed: 403,
-    errors.ConversationGone: 404,
-    errors.MessageUnknown: 404,
-    errors.MessageConflict: 409,
-    errors.NotLastTurn: 409,
-    errors.Busy: 409,
-    errors.NameTaken: 409,
-    errors.QueueFull: 429,
-    errors.RateLimited: 429,
-    errors.TooManyStreams: 429,
-    errors.StoreUnavailable: 503,
-    errors.StoreUnsuitable: 503,
-    errors.SchemaTooNew: 503,
+STATUSES: dict[int, tuple[type[errors.ChatError], ...]] = {
+    401: (errors.LoginFailed, errors.LoginRequired),
+    403: (errors.CrossSite, errors.RegistrationClosed),
+    404: (errors.ConversationGone, errors.MessageUnknown),
+    409: (errors.MessageConflict, errors.NotLastTurn, errors.Busy, errors.NameTaken),
+    429: (errors.QueueFull, errors.RateLimited, errors.TooManyStreams),
+    503: (errors.StoreUnavailable, errors.StoreUnsuitable, errors.SchemaTooNew),
 }
 CODES = {413: "too_large", 422: "invalid", 500: "internal"}
 RETRY_AFTER_S = {errors.QueueFull: 2, errors.StoreUnavailable: 1, errors.TooManyStreams: 10}
@@ -41,7 +31,7 @@ def register(app: Flask) -> None:
 
 def status_of(error: errors.ChatError) -> int:
     """The HTTP status of an error of ours."""
-    return STATUSES.get(type(error), 500)
+    return next((status for status, kinds in STATUSES.items() if isinstance(error, kinds)), 500)
 
 
 def retry_after(error: errors.ChatError) -> dict[str, str]:
