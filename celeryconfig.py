@@ -1,9 +1,10 @@
 """Celery's settings. The queue is a doorbell: nothing here is relied on for a message to be answered."""
 
+import logging
 from logging.config import dictConfig
 from typing import Any
 
-from celery.signals import setup_logging
+from celery.signals import celeryd_init, setup_logging
 
 import logs
 from chat.config import from_environ
@@ -35,7 +36,9 @@ task_serializer = "json"
 accept_content = ["json"]
 
 
+@celeryd_init.connect
 @setup_logging.connect
 def log(**_: Any) -> None:
-    """Log in the worker as the web process does, instead of as Celery would."""
+    """Log in the worker as the web process does, from its first warning on, instead of as Celery would."""
+    logging.captureWarnings(True)
     dictConfig(logs.settings(_config))

@@ -63,5 +63,5 @@ def settings(config: Config) -> dict[str, Any]:
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": config.log_format}},
         "root": {"level": "WARNING", "handlers": ["stderr"]},
         # gunicorn's own, and its access log, where somebody switches that on.
-        "loggers": {name: {"level": level} for name in (*OURS, "gunicorn.error", "gunicorn.access")},
+        "loggers": {name: {"level": level, "propagate": True} for name in (*OURS, "gunicorn.error", "gunicorn.access")},
     }

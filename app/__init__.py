@@ -1,6 +1,5 @@
 """The web process: messages in, events out."""
 
-import logging
 from typing import Any
 
 import orjson
@@ -8,7 +7,21 @@ from flask import Flask
 from flask.json.provider import JSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from app import about, accounts, api, channels, commands, cors, handbook, logins, pages, problems, socket_api, wire
+from app import (
+    about,
+    accounts,
+    api,
+    channels,
+    commands,
+    cors,
+    handbook,
+    logins,
+    metrics,
+    pages,
+    problems,
+    socket_api,
+    wire,
+)
 from app.parts import Parts
 from app.smorest import Api
 from chat import VERSION
@@ -49,8 +62,8 @@ def create_app(config: Config, store: Store | None = None) -> Flask:
         PERMANENT_SESSION_LIFETIME=logins.COOKIE_LIFE,
         SOCK_SERVER_OPTIONS={"max_message_size": body_max, "ping_interval": 25},
     )
-    app.logger.setLevel(logging.getLevelNamesMapping()[config.log_level.upper()])
     app.extensions["parley"] = Parts(config, store or Store(config))
+    metrics.register(app)
     app.session_interface = logins.SessionInterface(app)
     smorest = Api(app)
     for documented in (api.blueprint, accounts.blueprint, about.blueprint):
@@ -60,6 +73,7 @@ def create_app(config: Config, store: Store | None = None) -> Flask:
         handbook.blueprint,
         channels.blueprint,
         commands.blueprint,
+        metrics.blueprint,
         pages.blueprint,
     ):
         app.register_blueprint(blueprint)

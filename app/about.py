@@ -2,13 +2,15 @@
 
 from urllib.parse import urlsplit
 
+from flask import Response
+
 from app import schemas
 from app.parts import parts
+from app.problems import problem
 from app.smorest import Blueprint
 from chat import VERSION
 from chat.config import Config
 from chat.conversation import Json
-from chat.store import check
 
 blueprint = Blueprint("about", __name__)
 
@@ -35,11 +37,14 @@ def healthz() -> Json:
 
 
 @blueprint.get("/readyz")
-@blueprint.response(200, schemas.Health)
-def readyz() -> Json:
-    """Redis answers too, and has what is needed; else 503 with a code that says what is wrong."""
-    check(parts().store.client)
-    return {"status": "ready", "version": VERSION}
+@blueprint.response(200, schemas.Ready)
+def readyz() -> Json | Response:
+    """A message that is sent now will be answered; else 503, with what is wrong with which part."""
+    states = parts().readiness.states()
+    down = [name for name, state in states.items() if state != "ok"]
+    if down:
+        return problem(503, "not_ready", f"Not ready: {', '.join(down)}.", {"Retry-After": "1"}, parts=states)
+    return {"status": "ready", "version": VERSION, "parts": states}
 
 
 def model_name(settings: Config) -> str:

@@ -114,7 +114,7 @@ def send(new: Json, conversation_id: str) -> Any:
     ring(conversation.id)
     if not as_events:
         return {name: value for name, value in vars(accepted).items() if value is not None}
-    return stream.event_stream(turn_events(parts().hub, conversation, accepted, stream.PING_S))
+    return stream.event_stream(turn_events(parts().hub, conversation, accepted, stream.PING_S), "turn")
 
 
 @blueprint.post("/<conversation_id>/messages/<message_id>/stop")

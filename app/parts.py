@@ -6,6 +6,7 @@ from threading import Lock
 from flask import current_app
 
 from app.hub import Hub
+from app.readiness import Readiness
 from chat.accounts import Accounts
 from chat.config import Config
 from chat.sessions import Sessions
@@ -18,8 +19,12 @@ class Parts:
 
     config: Config
     store: Store
+    readiness: Readiness = field(init=False)
     _hub: Hub | None = field(default=None, init=False)
     _lock: Lock = field(default_factory=Lock, init=False)
+
+    def __post_init__(self) -> None:
+        self.readiness = Readiness(self.store)
 
     @property
     def accounts(self) -> Accounts:

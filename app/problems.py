@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from flask import Flask, Response
+from flask import Flask, Response, json
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 from wsproto.utilities import RemoteProtocolError
 
 from chat import errors
-from chat.events import dumps
 
 STATUSES: dict[int, tuple[type[errors.ChatError], ...]] = {
     401: (errors.LoginFailed, errors.LoginRequired),
@@ -43,7 +42,7 @@ def retry_after(error: errors.ChatError) -> dict[str, str]:
 
 def of_chat(error: errors.ChatError) -> Response:
     """An error of the core."""
-    return _problem(status_of(error), error.code, error.detail, retry_after(error))
+    return problem(status_of(error), error.code, error.detail, retry_after(error))
 
 
 def of_http(error: HTTPException) -> Response:
@@ -55,17 +54,15 @@ def of_http(error: HTTPException) -> Response:
     detail = "Some fields are not as they should be." if more else error.description
     headers = {name: value for name, value in error.get_headers() if name.lower() in ("allow", "retry-after")}
     code = CODES.get(status) or error.name.lower().replace(" ", "_")
-    return _problem(status, code, detail, headers, **more)
+    return problem(status, code, detail, headers, **more)
 
 
 def of_handshake(error: RemoteProtocolError) -> Response:
     """A request that wants to become a WebSocket and is not a valid handshake."""
-    return _problem(400, "bad_handshake", f"Not a WebSocket handshake: {error}")
+    return problem(400, "bad_handshake", f"Not a WebSocket handshake: {error}")
 
 
-def _problem(
-    status: int, code: str, detail: str | None, headers: dict[str, str] | None = None, **more: Any
-) -> Response:
+def problem(status: int, code: str, detail: str | None, headers: dict[str, str] | None = None, **more: Any) -> Response:
     title = HTTP_STATUS_CODES.get(status, "Error")
     body = {"type": "about:blank", "title": title, "status": status, "detail": detail or title, "code": code, **more}
-    return Response(dumps(body), status, headers, content_type="application/problem+json")
+    return Response(json.dumps(body), status, headers, content_type="application/problem+json")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator
 from contextlib import closing, suppress
+from contextvars import copy_context
 from functools import wraps
 from threading import Thread
 from typing import Any, Protocol
@@ -12,6 +13,7 @@ from simple_websocket import ConnectionClosed
 from wsproto.utilities import LocalProtocolError
 
 from app.cors import may_connect
+from app.metrics import counted
 from app.wire import SteadySocket
 from chat.errors import ChatError, LoginRequired
 from chat.events import Event
@@ -72,8 +74,9 @@ def converse(
 ) -> None:
     """Tell a socket the events while hearing its frames, until one of the two ends."""
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
-    Thread(target=_listen, args=(app, ws, hear), daemon=True, name="socket").start()
-    with closing(events):
+    # What is logged of its frames has the id of its request.
+    Thread(target=copy_context().run, args=(_listen, app, ws, hear), daemon=True, name="socket").start()
+    with closing(counted("websocket", events)) as events:
         for event in events:
             if event:
                 tell(event)

@@ -6,6 +6,7 @@ from contextlib import closing
 from flask import Response
 
 from app.hub import Hub
+from app.metrics import SENT, STREAMS, counted
 from chat.conversation import Conversation
 from chat.errors import ConversationGone, LoginRequired, StoreUnavailable, TooManyStreams
 from chat.events import Event, Position, dumps
@@ -14,9 +15,11 @@ PING_S = 15
 _HEADERS = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
 
 
-def event_stream(events: Generator[Event | None]) -> Response:
+def event_stream(events: Generator[Event | None], transport: str = "sse") -> Response:
     """An answer of type text/event-stream. Its headers and first line do not wait for the first event."""
-    return Response(_lines(events), headers=_HEADERS, content_type="text/event-stream; charset=utf-8")
+    return Response(
+        _lines(counted(transport, events)), headers=_HEADERS, content_type="text/event-stream; charset=utf-8"
+    )
 
 
 def _lines(events: Generator[Event | None]) -> Iterator[str]:
@@ -46,9 +49,10 @@ def poll(hub: Hub, conversation: Conversation, after: Position, wait_s: float) -
     """The events after a position: those that are there, or the first that come within `wait_s`."""
     batch = conversation.read(after)
     if wait_s and not batch.events:
-        with closing(hub.follow(conversation, after, wait_s)) as arrivals:
+        with STREAMS.labels("poll").track_inprogress(), closing(hub.follow(conversation, after, wait_s)) as arrivals:
             if next(arrivals, None):
                 batch = conversation.read(after)
+    SENT.labels("poll").inc(len(batch.events))
     position = batch.events[-1].position if batch.events else batch.newest
     body = f'{{"events":[{",".join(map(as_json, batch.events))}],"position":"{position}"}}'
     return Response(body, content_type="application/json")

@@ -30,6 +30,7 @@ class Wire:
         self._app = app
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        environ["parley.begun"] = time.monotonic()
         sock = environ.get("gunicorn.socket")
         if sock is not None:
             give_up_late(sock)

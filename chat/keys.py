@@ -31,6 +31,11 @@ def indexes() -> list[list[str]]:
     return [[f"{{b{n:02}}}:ready", f"{{b{n:02}}}:leased"] for n in range(BUCKETS)]
 
 
+def counts() -> list[str]:
+    """Where the scripts count turns, for every bucket."""
+    return [f"{{b{n:02}}}:counts" for n in range(BUCKETS)]
+
+
 class Account(NamedTuple):
     """The keys of an account: its document, its conversations by last use, those of them that changed since they were
     last indexed, and its sessions."""

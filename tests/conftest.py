@@ -19,7 +19,7 @@ pytest_plugins = ["browser"]
 hypothesis.settings.register_profile("parley", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("parley")
 
-WORKER = python(*"-m celery -A tasks worker -P gevent --without-gossip --without-mingle --without-heartbeat".split())
+WORKER = python(*"-m celery -A tasks -q worker -P gevent --without-gossip --without-mingle --without-heartbeat".split())
 WEB = python("-m", "gunicorn", "wsgi:app")
 
 
@@ -107,5 +107,5 @@ def web(redis_url: str, log: Path, **settings: str) -> Process:
 def answers(address: str) -> bool:
     try:
         return requests.get(f"{address}/healthz", timeout=5).ok
-    except requests.ConnectionError:
+    except requests.RequestException:
         return False

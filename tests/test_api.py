@@ -411,9 +411,7 @@ def test_the_server_describes_itself(client: FlaskClient, config: Config) -> Non
     about: Any = client.get("/api/config").json
     assert about["demo"] is True and about["registration"] == "open" and about["model"]
     assert about["limits"] == {"message_max_chars": 4000, "pending_max": 16, "chat_ttl_s": 3600}
-    for probe in ("/healthz", "/readyz"):
-        answer: Any = client.get(probe)
-        assert (answer.status_code, answer.json["version"]) == (200, about["version"])
+    assert client.get("/healthz").json == {"status": "ok", "version": about["version"]}
     hosted = create_app(replace(config, model_url="https://models.example/models/EleutherAI/gpt-j-6B"))
     about = hosted.test_client().get("/api/config").json
     assert (about["demo"], about["model"]) == (False, "EleutherAI/gpt-j-6B")
@@ -424,12 +422,11 @@ def test_without_redis_it_starts_and_says_so(start_web: Callable[..., tuple[str,
     assert requests.get(f"{server}/healthz", timeout=10).ok
     anything = "/api/conversations/00000000-0000-4000-8000-000000000000"
     away = [
-        requests.get(f"{server}/readyz", timeout=10),
         requests.post(f"{server}/api/conversations", timeout=10),
         requests.get(f"{server}{anything}/events", timeout=10),
         requests.post(f"{server}{anything}/messages", json={"text": "Hi"}, headers=STREAM, timeout=10),
     ]
-    assert [(a.status_code, a.json()["code"]) for a in away] == [(503, "store_unavailable")] * 4
+    assert [(a.status_code, a.json()["code"]) for a in away] == [(503, "store_unavailable")] * 3
     assert all(int(a.headers["Retry-After"]) >= 1 for a in away)
     with connect(f"{server.replace('http', 'ws', 1)}{anything}/socket") as ws:
         assert closing_of(ws) == (1013, "The store does not answer; try again in a moment.")

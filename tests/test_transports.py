@@ -289,7 +289,7 @@ def test_lost_connections_to_redis_leave_no_hole_while_clients_come_and_go(
         thread.join()
     chat.accept("and after")
     assert next(watcher)["data"]["message"]["text"] == "and after"
-    assert requests.get(f"{server}/readyz", timeout=5).ok
+    assert requests.get(f"{server}/readyz", timeout=5).json()["parts"]["redis"] == "ok"
 
 
 def _come_and_go(server: str, chat: Conversation, over: Event) -> None:
