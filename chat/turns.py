@@ -37,8 +37,7 @@ class Turn:
     @classmethod
     def begin(cls, store: Store, conversation_id: str) -> "Turn | None":
         """Take up the conversation's next turn; None when another worker has it or nothing waits."""
-        fence, reply_id = uuid4().hex, str(uuid4())
-        args = (_WORKER, fence, reply_id, _lease_ms(store), STRIKES_MAX, dumps(_GIVEN_UP))
+        args = (_WORKER, uuid4().hex, _lease_ms(store), STRIKES_MAX, dumps(_GIVEN_UP))
         try:
             answer = store.run("begin", conversation_id, *args)
         except (Busy, ConversationGone):
@@ -47,7 +46,7 @@ class Turn:
             return None
         turn, window = orjson.loads(answer[1]), orjson.loads(answer[2])
         trace.note(f"begun, attempt {turn['attempt']}", conversation_id, turn["message_id"])
-        return cls(store, conversation_id, fence, turn["message_id"], turn["reply_id"], turn["attempt"], window)
+        return cls(store, conversation_id, answer[3], turn["message_id"], turn["reply_id"], turn["attempt"], window)
 
     def emit(self, text: str) -> bool:
         """Add a delta to the reply; False when a stop was asked for."""

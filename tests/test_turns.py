@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+import orjson
 import pytest
 from services import wait_for
 
@@ -130,8 +131,8 @@ def test_a_repeated_step_changes_nothing(store: Store, chat: Conversation) -> No
     turn.length = 0
     turn.emit("Hello")
     assert chat.snapshot()["turn"]["text"] == "Hello"
-    again = store.run("begin", chat.id, "*", turn.fence, "other", 5000, 3, "")
-    assert again[0] == "turn" and turn.reply_id in again[1]
+    again = store.run("begin", chat.id, "*", turn.fence[:32], 5000, 3, "")
+    assert again[0] == "turn" and turn.reply_id in again[1] and again[3] == turn.fence
     before = kinds(chat)
     chat.accept("And you?")
     assert turn.finish("completed") == 1
@@ -155,6 +156,24 @@ def test_a_worker_that_lost_its_fence_can_change_nothing(hasty: Store, chat: Con
     with pytest.raises(FencedOff):
         zombie.finish("completed")
     assert [message["text"] for message in chat.snapshot()["messages"]] == ["Hi", "alive"]
+
+
+def test_a_begin_that_arrives_twice_does_not_hand_the_next_turn_to_who_holds_the_last(
+    hasty: Store, chat: Conversation
+) -> None:
+    chat.accept("one", "m1")
+    chat.accept("two", "m2")
+    begin_again = ("begin", chat.id, "*", "0" * 32, 200, 3, "{}")
+    first = hasty.run(*begin_again)
+    assert chat.stop("m1") == "stopping"
+    wait_for(lambda: not _living(hasty, chat))
+    late = hasty.run(*begin_again)
+    first_turn, next_turn = orjson.loads(first[1]), orjson.loads(late[1])
+    assert (first_turn["message_id"], next_turn["message_id"]) == ("m1", "m2")
+    assert first_turn["reply_id"] != next_turn["reply_id"]
+    with pytest.raises(FencedOff):
+        hasty.run("finish", chat.id, "*", first[3], "completed", "", 0, 3, "one", "{}")
+    assert chat.snapshot()["turn"]["text"] == ""
 
 
 def test_a_late_worker_whose_fence_still_stands_goes_on(hasty: Store, chat: Conversation) -> None:
@@ -201,6 +220,16 @@ def test_clean_releases_are_no_strikes(store: Store, chat: Conversation) -> None
     begin(store, chat).release(strike=True)
     assert Turn.begin(store, chat.id) is None
     assert kinds(chat)[-1] == "failed"
+
+
+def test_a_stalled_worker_that_gives_its_turn_back_has_not_died_as_well(hasty: Store, chat: Conversation) -> None:
+    chat.accept("Hi")
+    for strike in (False, True, True):
+        turn = begin(hasty, chat)
+        wait_for(lambda: sweep(hasty))
+        turn.release(strike)
+    begin(hasty, chat).release(strike=True)
+    assert Turn.begin(hasty, chat.id) is None
 
 
 @pytest.mark.slow

@@ -1,12 +1,12 @@
--- Take up the next turn. ARGV: '*', fence, id for the reply, lease in ms, strikes that end a turn, why, as JSON.
--- Answers turn (the turn, the last four messages), busy or idle.
-local fence, reply_id, lease_ms, strikes_max, given_up = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
+-- Take up the next turn. ARGV: '*', a name for this call, lease in ms, strikes that end a turn, why, as JSON.
+-- Answers turn (the turn, the last four messages, the fence), busy or idle.
+local name, lease_ms, strikes_max, given_up = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 
 local function answer(turn)
-  return {'turn', turn, redis.call('JSON.GET', DOC, '$.messages[-4:]')}
+  return {'turn', turn, redis.call('JSON.GET', DOC, '$.messages[-4:]'), run.fence}
 end
 
-if run.fence == fence then return answer(redis.call('JSON.GET', DOC, '.turn')) end
+if run.fence and string.find(run.fence, name, 1, true) == 1 then return answer(redis.call('JSON.GET', DOC, '.turn')) end
 if lease_lives() then return {'busy'} end
 
 local turn = current_turn()
@@ -31,7 +31,7 @@ if not turn then
   end
   redis.call('JSON.ARRAPPEND', DOC, '.messages', message)
   local message_id = cjson.decode(message).id
-  turn = {message_id = message_id, reply_id = reply_id, attempt = 1}
+  turn = {message_id = message_id, reply_id = redis.sha1hex(name .. event_id(run.n)), attempt = 1}
   local known = recall(message_id)
   local accepted = run.retrying == message_id and run.retried or known and known.at or now
   redis.call('HSET', RUN, 'accepted', accepted, 'started', now)
@@ -43,7 +43,9 @@ turn.started_at = iso(now)
 -- What an earlier attempt wrote is dropped; `started` tells the clients to do the same.
 redis.call('UNLINK', PARTIAL, DELTAS)
 redis.call('HDEL', RUN, 'length', 'first_text')
-redis.call('HSET', RUN, 'fence', fence)
+-- Of one turn only: a copy of this call that comes late must not hand the next turn to who still writes this one.
+run.fence = name .. '-' .. event_id(run.n)
+redis.call('HSET', RUN, 'fence', run.fence)
 lease(lease_ms)
 redis.call('JSON.SET', DOC, '.turn', cjson.encode(turn))
 append('started', cjson.encode({message_id = turn.message_id, reply_id = turn.reply_id, attempt = turn.attempt}))
