@@ -42,6 +42,8 @@ class Turn:
             answer = store.run("begin", conversation_id, *args)
         except (Busy, ConversationGone):
             return None
+        if answer[-1]:
+            trace.note(f"failed {_GIVEN_UP['code']}", conversation_id, answer[-1])
         if answer[0] == "idle":
             return None
         turn, window = orjson.loads(answer[1]), orjson.loads(answer[2])

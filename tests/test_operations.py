@@ -205,6 +205,25 @@ def test_one_id_follows_a_message_from_its_request_to_its_last_event(
             assert secret not in log
 
 
+def test_a_turn_that_ends_by_its_third_strike_is_told_in_the_log(
+    store: Store, chat: Conversation, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="chat")
+    chat.accept("Hi", "m1")
+    for _ in range(3):
+        turn = Turn.begin(store, chat.id)
+        assert turn
+        turn.release(strike=True)
+    assert Turn.begin(store, chat.id) is None
+    told = [record.args for record in caplog.records if record.name == "chat.trace"]
+    assert [of["what"] for of in told if isinstance(of, dict)] == [
+        "accepted",
+        *(what for n in (1, 2, 3) for what in (f"begun, attempt {n}", "given back")),
+        "failed attempts_exhausted",
+    ]
+    assert len({of["turn"] for of in told if isinstance(of, dict)}) == 1
+
+
 def test_an_error_of_ours_is_logged_on_one_line_without_the_conversations_id(
     start_web: StartWeb, store: Store, chat: Conversation, tmp_path: Path
 ) -> None:

@@ -1,9 +1,10 @@
 -- Take up the next turn. ARGV: '*', a name for this call, lease in ms, strikes that end a turn, why, as JSON.
--- Answers turn (the turn, the last four messages, the fence), busy or idle.
+-- Answers turn (the turn, the last four messages, the fence), busy or idle; last the message whose turn it has ended.
 local name, lease_ms, strikes_max, given_up = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
+local lost = ''
 
 local function answer(turn)
-  return {'turn', turn, redis.call('JSON.GET', DOC, '$.messages[-4:]'), run.fence}
+  return {'turn', turn, redis.call('JSON.GET', DOC, '$.messages[-4:]'), run.fence, lost}
 end
 
 if run.fence and string.find(run.fence, name, 1, true) == 1 then return answer(redis.call('JSON.GET', DOC, '.turn')) end
@@ -15,7 +16,7 @@ if turn then
   local strikes = tonumber(run.strikes or 0) + (run.lease and 1 or 0)
   if strikes >= strikes_max then
     end_turn(turn, 'failed', given_up)
-    turn = nil
+    turn, lost = nil, turn.message_id
   else
     redis.call('HSET', RUN, 'strikes', strikes)
     turn.attempt = turn.attempt + 1
@@ -27,7 +28,7 @@ if not turn then
   if not message then
     redis.call('ZREM', READY, id)
     touch()
-    return {'idle'}
+    return {'idle', lost}
   end
   redis.call('JSON.ARRAPPEND', DOC, '.messages', message)
   local message_id = cjson.decode(message).id
