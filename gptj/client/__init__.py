@@ -7,13 +7,13 @@ from contextlib import closing, suppress
 from random import uniform
 from typing import Any
 
-from urllib3 import BaseHTTPResponse, Timeout
-from urllib3.exceptions import HTTPError, ReadTimeoutError
+import requests
+import urllib3
 
 from chat.config import Config
 from chat.errors import ModelBroke, ModelError, ModelTimeout, ModelUnavailable
 from gptj.client.failures import Overloaded, refused, unanswered
-from gptj.client.line import Line, open_pool
+from gptj.client.line import Line, open_session, post
 from gptj.client.stream import Piece, beginning, pieces
 from gptj.client.text import ReplyText
 
@@ -31,19 +31,19 @@ class Model:
         # A server that ignores max_new_tokens is left here: what has come is as good a reply as any other that was
         # cut at its greatest length, and asking again would only bring the same.
         self.max_chars = 16 * config.model_max_new_tokens + 1000
-        self._pool = open_pool(config)
+        self._session = open_session(config.model_token, config.worker_concurrency)
         self._parameters = _parameters(config)
 
     def reply(self, prompt: str, limit_s: float) -> "Reply":
         """The reply to a prompt that ends in `Bot:`. Nothing is sent before it is iterated over."""
         return Reply(self, prompt, limit_s)
 
-    def send(self, prompt: str, line: Line, limit_s: float) -> BaseHTTPResponse:
+    def send(self, prompt: str, line: Line, limit_s: float) -> requests.Response:
         """The server's answer, as yet unread."""
         options = {"use_cache": False}
         body = {"inputs": prompt, "parameters": self._parameters, "stream": True, "options": options}
-        timeout = Timeout(connect=min(self.config.model_connect_s, limit_s), read=self.config.model_read_s)
-        return line.post(self._pool, self.config.model_url, body, timeout)
+        timeout = (min(self.config.model_connect_s, limit_s), self.config.model_read_s)
+        return post(self._session, line, self.config.model_url, body, timeout)
 
     def secrets(self, prompt: str) -> list[str]:
         """What no error may repeat: the access token, and what the prompt's lines say."""
@@ -131,13 +131,13 @@ class Reply:
                 return
             except Overloaded as overloaded:
                 self._wait(pause_s, overloaded)
-            except ReadTimeoutError as error:
+            except urllib3.exceptions.ReadTimeoutError as error:
                 raise (ModelBroke if self._begun else ModelTimeout) from error
-            except HTTPError as error:
+            except urllib3.exceptions.HTTPError as error:
                 raise ModelBroke from error
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
-    def _answer(self) -> BaseHTTPResponse:
+    def _answer(self) -> requests.Response:
         self._line = Line()
         # Looked at after the line is there: a hang-up from now on finds it.
         if self._over.is_set():
@@ -145,9 +145,9 @@ class Reply:
         try:
             limit_s = max(0.001, self._deadline - time.monotonic())
             response = self._model.send(self._prompt, self._line, limit_s)
-        except HTTPError as error:
+        except requests.RequestException as error:
             raise unanswered(error, fresh=self._line.reused is False) from error
-        if response.status != 200:
+        if response.status_code != 200:
             with closing(response):
                 raise refused(response, beginning(response, ERROR_BYTES), self._secrets)
         return response
@@ -162,7 +162,7 @@ class Reply:
         if self._over.wait(max(asked_s, uniform(0.5, 1.0) * pause_s)):
             raise overloaded
 
-    def _text(self, response: BaseHTTPResponse) -> Iterator[str]:
+    def _text(self, response: requests.Response) -> Iterator[str]:
         text, chars, piece = ReplyText(), 0, Piece("")
         for piece in pieces(response, self._prompt, self._secrets):
             self._begun = self._begun or bool(piece.text)

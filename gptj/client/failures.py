@@ -5,7 +5,7 @@ import math
 from http.client import HTTPException, RemoteDisconnected
 from typing import Any
 
-from urllib3 import BaseHTTPResponse, exceptions
+import requests
 
 from chat.errors import ModelBroke, ModelError, ModelGarbage, ModelRefused, ModelTimeout, ModelUnavailable
 
@@ -23,16 +23,15 @@ class Overloaded(ModelUnavailable):
         self.wait_s, self.firm = wait_s, firm
 
 
-def unanswered(error: exceptions.HTTPError, fresh: bool) -> ModelError:
+def unanswered(error: requests.RequestException, fresh: bool) -> ModelError:
     """Why there was no answer; `fresh`: the request had gone out, on a connection made for it."""
-    if isinstance(error, exceptions.SSLError):
+    if isinstance(error, requests.exceptions.SSLError):
         return ModelUnavailable("The model's server has no certificate that can be trusted.")
-    if isinstance(error, exceptions.ReadTimeoutError):
+    if isinstance(error, requests.ReadTimeout):
         return ModelTimeout()
-    cause = error.args[-1] if isinstance(error, exceptions.ProtocolError) else None
-    no_http = isinstance(cause, HTTPException) and not isinstance(cause, RemoteDisconnected)
-    unreached = isinstance(error, exceptions.ConnectTimeoutError | exceptions.NewConnectionError)
-    if no_http or not (unreached or isinstance(error, exceptions.ProtocolError)):
+    cause = getattr(error.args[0], "args", ())[-1:] if error.args else ()
+    no_http = cause and isinstance(cause[0], HTTPException) and not isinstance(cause[0], RemoteDisconnected)
+    if no_http or not isinstance(error, requests.ConnectionError):
         return ModelGarbage()
     # A server that took the prompt and then hung up may have died of it. But an idle connection may end just when it
     # is used again, and one that could not be made can be tried again.
@@ -41,9 +40,9 @@ def unanswered(error: exceptions.HTTPError, fresh: bool) -> ModelError:
     return Overloaded("The model's server cannot be reached.")
 
 
-def refused(response: BaseHTTPResponse, body: bytes, secrets: list[str]) -> ModelError:
+def refused(response: requests.Response, body: bytes, secrets: list[str]) -> ModelError:
     """What an answer with another status than 200 means. No secret gets into the error, though the server repeat it."""
-    status, value = response.status, _object(body)
+    status, value = response.status_code, _object(body)
     said = one_line(value.get("error"), secrets)
     detail = f"The model's server answered {status}" + (f": {said}" if said else ".")
     if status in (429, 503):

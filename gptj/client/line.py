@@ -3,16 +3,14 @@
 import socket
 import threading
 from contextlib import suppress
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
-import certifi
-from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool, PoolManager, Timeout
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError
-from urllib3.util import make_headers
-
-from chat.config import Config
 
 _sending = threading.local()  # .line: of the request that this thread or greenlet is sending
 
@@ -24,13 +22,6 @@ class Line:
         self.reused: bool | None = None  # None until the request has been sent
         self._connection: _Tied | None = None
         self._ended = False
-
-    def post(self, pool: PoolManager, url: str, body: Any, timeout: Timeout) -> BaseHTTPResponse:
-        """POST the body as JSON; the answer's body is not yet read. Raises urllib3's HTTPError."""
-        _sending.line = self
-        return pool.request(
-            "POST", url, json=body, timeout=timeout, retries=False, redirect=False, preload_content=False
-        )
 
     def tie(self, connection: "_Tied") -> None:
         self.reused = connection.line is not None
@@ -54,17 +45,17 @@ class Line:
             if connection.line is self and connection.wire is not None:
                 connection.wire.shutdown(socket.SHUT_RDWR)
 
-    def drain(self, response: BaseHTTPResponse, limit_s: float) -> None:
+    def drain(self, response: requests.Response, limit_s: float) -> None:
         """Read what little may follow the reply's last piece: then the connection serves the next request.
 
         Otherwise closing the response closes the connection, which costs the next request a moment.
         """
         if self._connection and self._connection.wire:
             # OSError: the server, which keeps no connection, has ended it already.
-            with suppress(HTTPError, OSError):
+            with suppress(urllib3.exceptions.HTTPError, OSError):
                 self._connection.wire.settimeout(limit_s)
                 for _ in range(4):
-                    response.read1(1024, decode_content=True)
+                    response.raw.read1(1024, decode_content=True)
 
 
 class _Tied:
@@ -101,15 +92,27 @@ class _HTTPSPool(HTTPSConnectionPool):
     ConnectionCls = _TiedHTTPS
 
 
-def open_pool(config: Config) -> PoolManager:
-    """Connections to MODEL_URL, kept for the next request; nothing is sent and stored but what they are told to."""
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+
+
+def open_session(token: str, connections: int) -> requests.Session:
+    """A session that keeps so many connections, and sends and stores nothing but what it is told to."""
+    session = requests.Session()
+    session.trust_env = False  # no proxy and no .netrc from the surroundings
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     # A compressed stream would be held back by whoever compresses it.
-    headers = {"Accept": "text/event-stream, application/json", "Accept-Encoding": "identity"}
-    credentials, at, _ = urlsplit(config.model_url).netloc.rpartition("@")
-    if at:
-        headers |= make_headers(basic_auth=unquote(credentials))
-    elif config.model_token:
-        headers["Authorization"] = f"Bearer {config.model_token}"
-    pool = PoolManager(1, headers, maxsize=config.worker_concurrency, ca_certs=certifi.where())
-    pool.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
-    return pool
+    session.headers.update({"Accept": "text/event-stream, application/json", "Accept-Encoding": "identity"})
+    if token:
+        session.headers["Authorization"] = f"Bearer {token}"
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, _Adapter(pool_connections=1, pool_maxsize=connections))
+    return session
+
+
+def post(session: requests.Session, line: Line, url: str, body: Any, timeout: tuple[float, float]) -> requests.Response:
+    """POST the body as JSON over this line; the answer's body is not yet read. Raises as `requests` does."""
+    _sending.line = line
+    return session.post(url, json=body, timeout=timeout, stream=True, allow_redirects=False)

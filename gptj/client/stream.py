@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from urllib3 import BaseHTTPResponse
+from requests import Response
 
 from chat.errors import ModelGarbage
 from gptj.client.failures import told
@@ -24,7 +24,7 @@ class Piece(NamedTuple):
     finish: str | None = None
 
 
-def pieces(response: BaseHTTPResponse, prompt: str, secrets: list[str]) -> Iterator[Piece]:
+def pieces(response: Response, prompt: str, secrets: list[str]) -> Iterator[Piece]:
     """The pieces of an answer with status 200, whatever its form.
 
     Raises ModelGarbage if it is not the protocol, ModelBroke and others for an error told inside of it, and urllib3's
@@ -43,7 +43,7 @@ def pieces(response: BaseHTTPResponse, prompt: str, secrets: list[str]) -> Itera
         raise ModelGarbage
 
 
-def beginning(response: BaseHTTPResponse, max_bytes: int) -> bytes:
+def beginning(response: Response, max_bytes: int) -> bytes:
     """The first bytes of the body. A body read to its end leaves the connection to the next request."""
     data = b""
     for chunk in _chunks(response):
@@ -53,9 +53,9 @@ def beginning(response: BaseHTTPResponse, max_bytes: int) -> bytes:
     return data[:max_bytes]
 
 
-def _chunks(response: BaseHTTPResponse) -> Iterator[bytes]:
+def _chunks(response: Response) -> Iterator[bytes]:
     """The body as it arrives. Not `iter_content`: that takes a chunk into memory whole, however large it is."""
-    while chunk := response.read1(_READ_BYTES, decode_content=True):
+    while chunk := response.raw.read1(_READ_BYTES, decode_content=True):
         yield chunk
 
 
