@@ -10,7 +10,7 @@ LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --g
 LOCKS := requirements.txt requirements-dev.txt requirements-node.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev system-packages run client dev test test-quick lint size reset model lock audit settings pictures
+.PHONY: help setup setup-dev system-packages run client dev test test-quick fuzz lint size reset model lock audit settings pictures
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ test: setup-dev system-packages client  ## Run every test
 test-quick: setup-dev client  ## Run the tests that are quick and need no browser: a minute
 	@$(PY) -m tools.frontend test
 	@$(PY) -m pytest -m "not slow and not browser"
+
+fuzz: setup-dev  ## Drive the API and the turn protocol at random for some minutes: what `make test` does, longer
+	@FUZZ=20 $(PY) -m pytest tests/test_schemathesis.py tests/test_turn_machine.py --timeout 1800
 
 lint: setup-dev  ## Check style and types
 	@$(PY) -m ruff check --quiet .

@@ -77,6 +77,7 @@ def create_app(config: Config, store: Store | None = None) -> Flask:
         pages.blueprint,
     ):
         app.register_blueprint(blueprint)
+    smorest.describe_others(app)
     problems.register(app)
     cors.register(app, config.cors_origins)
     if config.proxies:

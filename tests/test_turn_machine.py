@@ -4,6 +4,7 @@ Two workers, clients that repeat what was answered already, leases that lapse, s
 published event follows from the ones before, and what they tell is what the store shows.
 """
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -33,6 +34,7 @@ from chat.store import Store
 from chat.turns import Turn, renew, sweep
 
 PENDING_MAX = 3
+FUZZ = int(os.environ.get("FUZZ", "1"))  # `make fuzz` sets it
 WORKERS = st.integers(0, 1)
 TEXTS = st.sampled_from(["a", " and", "é", "😀", "한 ", "", "\n"])
 ONCE_OR_AGAIN = st.sampled_from([False, False, True])
@@ -406,6 +408,6 @@ def test_the_protocol_keeps_its_promises_whatever_happens(store: Store, config: 
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=80, stateful_step_count=50, suppress_health_check=[HealthCheck.too_slow], deadline=None
+            max_examples=80 * FUZZ, stateful_step_count=50, suppress_health_check=[HealthCheck.too_slow], deadline=None
         ),
     )
