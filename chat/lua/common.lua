@@ -2,10 +2,12 @@
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
--- Where a host hides it, restarts that lost something go unnoticed.
-local function server_run_id()
-  local info = redis.pcall('INFO', 'server')
-  return type(info) == 'string' and string.match(info, 'run_id:(%w+)') or 'hidden'
+-- Names this history of the data: another one begins with each restart and each time that a replica takes over. Not the
+-- server's run_id: a primary that has lost its place and got it back would pass for one that has lost nothing.
+-- Where a host hides it, what is lost goes unnoticed.
+local function history()
+  local info = redis.pcall('INFO', 'replication')
+  return type(info) == 'string' and string.match(info, 'master_replid:(%w+)') or 'hidden'
 end
 
 -- Not math.random: its sequence is the same in every run of a script.

@@ -21,7 +21,7 @@ end
 if run.owner ~= '' and run.owner ~= ARGV[1] and ARGV[1] ~= '*' then return {'gone'} end
 
 run.n = tonumber(run.n)
-local server = server_run_id()
+local server = history()
 if run.server ~= server then
   -- A restart may have lost the last second, a promoted replica may have lagged: old positions prove nothing.
   run.epoch = new_epoch(server, id)

@@ -5,7 +5,7 @@ if redis.call('EXISTS', doc, run) > 0 then return {'exists'} end
 redis.call('JSON.SET', doc, '$', '{"id":' .. cjson.encode(id) .. ',"name":' .. cjson.encode(name)
   .. ',"owner":' .. (owner == '' and 'null' or cjson.encode(owner)) .. ',"title":null,"started_at":"' .. iso(now)
   .. '","messages":[],"pending":[],"turn":null,"replaced":[]}')
-local server = server_run_id()
+local server = history()
 redis.call('HSET', run, 'schema', 1, 'server', server, 'epoch', new_epoch(server, id), 'n', 0, 'trimmed', 0,
   'owner', owner, 'ttl', ttl)
 if ttl ~= '0' then
