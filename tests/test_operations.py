@@ -17,7 +17,7 @@ import requests
 from flask.testing import FlaskClient
 from model_stub import ModelStub
 from prometheus_client.parser import text_string_to_metric_families
-from services import Process, free_port, valkey, wait_for
+from services import ROOT, Process, free_port, valkey, wait_for
 from transports import Socket, Sse
 
 from app import create_app
@@ -311,3 +311,18 @@ def test_parts_that_are_not_there_are_told_from_those_that_hang(start_web: Start
         "worker": "store_unavailable",
         "model": "unreachable",
     }
+
+
+# --- what is written about it ---
+
+
+def test_docs_and_alarms_name_the_metrics_that_there_are(client: FlaskClient) -> None:
+    told = client.get("/metrics", headers=TOKEN).text
+    there = {name for name in re.findall(r"^# TYPE (\S+)", told, re.MULTILINE) if name.startswith("parley_")}
+    there -= {name for name in there if name.endswith("_created")}  # there within one process alone
+    docs, alarms = (ROOT / "docs/operations.md").read_text(), (ROOT / "deploy/alerts.yml").read_text()
+    for text in (docs, alarms):
+        assert {name.removesuffix("_bucket") for name in re.findall(r"\bparley_\w+", text)} <= there
+    assert not {name for name in there if name not in docs}
+    for alarm in re.findall(r"alert: (\w+)", alarms):
+        assert f"`{alarm}`" in docs
