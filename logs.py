@@ -62,6 +62,8 @@ def settings(config: Config) -> dict[str, Any]:
         },
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": config.log_format}},
         "root": {"level": "WARNING", "handlers": ["stderr"]},
-        # gunicorn's own, and its access log, where somebody switches that on.
-        "loggers": {name: {"level": level, "propagate": True} for name in (*OURS, "gunicorn.error", "gunicorn.access")},
+        # Not gunicorn's lines of each request: its address may hold a name, or the words of a search.
+        "loggers": {name: {"level": level, "propagate": True} for name in OURS}
+        | {"gunicorn.error": {"level": "INFO" if level == "DEBUG" else level, "propagate": True}}
+        | {"gunicorn.access": {"level": "WARNING"}},
     }

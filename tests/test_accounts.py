@@ -295,7 +295,8 @@ def test_a_session_ends_some_time_after_its_last_use(config: Config, store: Stor
 def test_a_request_under_way_brings_no_ended_session_back(make: Make, app: Flask, store: Store) -> None:
     ada = make("ada")
     before = cookie(ada)
-    with ada.application.test_request_context("/api/me", headers={"Cookie": f"{COOKIE}={before}"}) as under_way:
+    begun, cookies = {"parley.begun": time.monotonic()}, {"Cookie": f"{COOKIE}={before}"}
+    with ada.application.test_request_context("/api/me", headers=cookies, environ_overrides=begun) as under_way:
         ada.post("/api/logout")
         under_way.app.process_response(app.response_class())
     assert not logged_in(copy_of_value(make, before))

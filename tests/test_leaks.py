@@ -104,7 +104,7 @@ def mistakes(session: requests.Session, server: str, chat: str, broken: str) -> 
     yield session.patch(there, json={"title": f"{CANARY}\x00"}, **timed)  # type: ignore[arg-type]
     yield session.get(f"{there}/messages?before={CANARY}", **timed)  # type: ignore[arg-type]
     yield session.get(f"{server}/api/conversations/{CANARY}", **timed)  # type: ignore[arg-type]
-    yield session.get(f"{server}/{CANARY}/{chat}", **timed)  # type: ignore[arg-type]
+    yield session.get(f"{server}/{CANARY}/{chat}?q={CANARY}", **timed)  # type: ignore[arg-type]
     yield session.put(there, json={"text": text}, **timed)  # type: ignore[arg-type]
     yield session.post(f"{server}/api/login", json={"name": CANARY, "password": f"{CANARY} wrong"})
     yield session.post(f"{server}/api/accounts", json={"name": f"{CANARY} !", "password": f"{CANARY} password"})
