@@ -1,7 +1,5 @@
 """Other sites whose pages may use this server: the exact origins of CORS_ORIGINS, and no others, and as guests only."""
 
-from urllib.parse import urlsplit
-
 from flask import Flask, Response, request
 
 from app.parts import parts
@@ -67,9 +65,8 @@ def _refuse() -> None:
 
 
 def _own(origin: str) -> bool:
-    asked = urlsplit(origin)
-    same = asked.netloc.lower() == request.headers.get("Host", "").lower() != ""
-    return same and (asked.scheme == "https" or not request.is_secure)
+    scheme, _, host = origin.lower().partition("://")
+    return host == request.headers.get("Host", "").lower() != "" and (scheme == "https" or not request.is_secure)
 
 
 def _concerned() -> bool:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from flask import Flask, Response, json
+from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 from wsproto.utilities import RemoteProtocolError
@@ -26,6 +27,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(errors.ChatError, of_chat)
     app.register_error_handler(HTTPException, of_http)
     app.register_error_handler(RemoteProtocolError, of_handshake)
+    app.register_error_handler(ParseException, lambda _: problem(400, "bad_request", "Not a body in chunks."))
 
 
 def status_of(error: errors.ChatError) -> int:
