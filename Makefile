@@ -10,7 +10,7 @@ LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --g
 LOCKS := requirements.txt requirements-dev.txt requirements-node.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev system-packages run client dev test test-quick fuzz lint size reset model lock audit settings pictures
+.PHONY: help setup setup-dev system-packages run client dev test test-quick fuzz lint model-check size reset model lock audit settings pictures
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ lint: setup-dev  ## Check style and types
 	@$(PY) -m ruff format --quiet --check .
 	@$(PY) -m mypy
 	@$(PY) -m tools.frontend lint
+
+model-check: setup-dev  ## Explore every interleaving of the turn protocol: half a minute
+	@$(PY) -m faults.model
+	@$(PY) -m faults.model --mutants
 
 size: setup  ## Print how many lines there are, and the longest functions
 	@$(PY) -m tools.size
