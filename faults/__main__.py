@@ -26,7 +26,7 @@ STOP_TARGETS = {"stop: while text flows": (0.5, math.inf), "stop: while the mode
 
 def main() -> None:
     wanted = _arguments()
-    names = wanted.faults.split(",") if wanted.faults else [n for n, f in FAULTS.items() if f.quick or wanted.times]
+    names = wanted.faults.split("; ") if wanted.faults else [n for n, f in FAULTS.items() if f.quick or wanted.times]
     plans = schedule(names, max(wanted.times, 1), wanted.lanes, wanted.seed, wanted.conversations, wanted.messages)
     print(f"seed {wanted.seed}: {sum(len(plan.faults) for plan in plans)} faults", flush=True)
     with ProcessPoolExecutor(wanted.lanes, get_context("spawn")) as pool:
@@ -41,7 +41,7 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m faults", description=__doc__)
     parser.add_argument("--times", type=int, default=0, help="how often each fault is made; 0: the quick ones, once")
-    parser.add_argument("--faults", default="", help="only these, by name, separated by commas")
+    parser.add_argument("--faults", default="", help="only these, by name, separated by semicolons")
     parser.add_argument("--messages", type=int, default=0)
     parser.add_argument("--conversations", type=int, default=10, help="in each lane")
     parser.add_argument("--lanes", type=int, default=2, help="systems side by side")

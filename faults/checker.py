@@ -8,7 +8,7 @@ from faults.clients import ENDS, Conversation, Entry, Json, Log, Sent
 from faults.replies import is_beginning, is_reply
 
 # An event that reaches one client and, over a good connection, another one so much later was missed and found again.
-LATE_S = 3.0
+LATE_S = 2.0
 
 
 class Finding(NamedTuple):
@@ -56,7 +56,7 @@ class Replay:
     def __init__(self, log: Log, events: dict[str, Entry]) -> None:
         self.log, self.findings = log, list[Finding]()
         self.texts: dict[str, str] = {}
-        self.attempts: dict[str, int] = {}
+        self.attempts: dict[tuple[str, str], int] = {}
         self._events, self._last, self._ids = events, "", set[str]()
         for entry in log.entries:
             if entry.kind == "reset":
@@ -71,7 +71,7 @@ class Replay:
     def _reset(self, entry: Entry) -> None:
         turn = entry.data["turn"]
         self.texts = {turn["reply_id"]: turn["text"]} if turn else {}
-        self.attempts = {turn["reply_id"]: turn["attempt"]} if turn else {}
+        self.attempts = {(entry.id.partition("-")[0], turn["reply_id"]): turn["attempt"]} if turn else {}
         self._last, self._ids = entry.id, set()
 
     def _move(self, entry: Entry) -> bool:
@@ -95,9 +95,11 @@ class Replay:
     def _show(self, entry: Entry, follows: bool) -> None:
         data, reply_id = entry.data, entry.data.get("reply_id", "")
         if entry.kind == "started":
-            if data["attempt"] <= self.attempts.get(reply_id, 0):
+            # In another epoch the stream of one turn brings its client up to date anew.
+            attempt = (entry.id.partition("-")[0], reply_id)
+            if data["attempt"] <= self.attempts.get(attempt, 0):
                 self._find(entry, "doubled", f"attempt {data['attempt']} again")
-            self.texts[reply_id], self.attempts[reply_id] = "", data["attempt"]
+            self.texts[reply_id], self.attempts[attempt] = "", data["attempt"]
         elif entry.kind == "delta":
             have = self.texts.get(reply_id)
             if have is None or data["offset"] != units(have):

@@ -129,10 +129,8 @@ class Conversation:
         self.sent.append(sent)
         while not sent.acknowledged:
             way = self.rng.choice((self._post, self._post, self._stream, self._send))
-            try:
+            with suppress(*LOST):
                 sent.acknowledged = time.monotonic() if way(sent) else 0
-            except LOST:
-                pass
             if not sent.acknowledged:
                 time.sleep(self.rng.uniform(0.2, 1.0))
         return sent
@@ -245,6 +243,8 @@ class Watcher(Thread):
                 return self._write("gone")
             except LOST as error:
                 self._write("lost", why=type(error).__name__)
+            except ValueError as error:
+                self.conversation.complain(f"{self.name} got no JSON: {error}")
             if time.monotonic() < self._switch_at:
                 time.sleep(self.rng.uniform(0.2, 1.0))
         self.log.left = True
@@ -263,7 +263,7 @@ class Watcher(Thread):
         answer = requests.get(
             f"{self.conversation.address}{self.conversation.path}/events",
             # Without a position the first event is a reset.
-            headers={"Accept": "text/event-stream"} | ({"Last-Event-ID": self.log.position} if self.log.position else {}),
+            headers={"Accept": "text/event-stream", **({"Last-Event-ID": self.log.position} if self.log.position else {})},
             stream=True, timeout=(CONNECT_S, SILENCE_S),
         )  # fmt: skip
         self._expect(answer)

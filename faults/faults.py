@@ -331,8 +331,9 @@ def _half_open(proxy: Proxy) -> None:
 
 
 def _lose_answers(proxy: Proxy) -> None:
-    proxy.lose_answers()
+    proxy.deaf = True
     time.sleep(1)
+    proxy.heal()
     proxy.cut()
 
 
@@ -369,6 +370,27 @@ def _network_fault(line: str, name: str) -> None:
 for _line in LINES:
     for _name in BAD_LINES:
         _network_fault(_line, _name)
+
+
+@fault("network: clients come while turns end, Redis far away", severs=False)
+def come_late(scene: Scene) -> None:
+    """Clients come just before the end of a turn, after which nothing follows that would show what they missed."""
+    turns = scene.turns(6, Order(pieces=3))
+    scene.system.web_store.latency_s = 0.1
+    scene.strike()
+    for _ in range(2):
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(partial(_be_visited, scene.rng), [conversation for conversation, _ in turns]))
+        time.sleep(3)
+    scene.system.web_store.heal()
+
+
+def _be_visited(rng: Random, conversation: Conversation) -> None:
+    sent = conversation.send(Order(pieces=3, pause_ms=50, last_ms=1500))
+    for _ in range(4):
+        time.sleep(rng.uniform(0, 0.5))
+        conversation.watch(transports=("sse",))
+    conversation.end_of(sent, 10)
 
 
 # --- the model ---

@@ -50,13 +50,13 @@ def run(plan: Plan) -> Result:
     with System(folder) as system:
         scene = Scene(system, Traffic(system.address, plan.name, plan.conversations, rng), rng)
         time.sleep(2)
-        strikes += [_make(scene, FAULTS[name]) for name in plan.faults if name not in apart]
+        strikes += [make(scene, FAULTS[name]) for name in plan.faults if name not in apart]
         while scene.traffic.messages < plan.messages:
             time.sleep(0.5)
         scene.traffic.finish()
         conversations = list(scene.traffic.conversations)
-        timelines = _judge(conversations, strikes)
-        strikes += [_make(scene, FAULTS[name]) for name in apart]
+        timelines = judge(conversations, strikes)
+        strikes += [make(scene, FAULTS[name]) for name in apart]
     if any(strike.findings for strike in strikes):
         print(f"{plan.name}: the logs are in {folder}", flush=True)
     else:
@@ -65,7 +65,7 @@ def run(plan: Plan) -> Result:
     return Result(strikes, len(conversations), scene.traffic.messages, timelines.failed(), seconds)
 
 
-def _make(scene: Scene, fault: Fault) -> Strike:
+def make(scene: Scene, fault: Fault) -> Strike:
     scene.strike()
     scene.measured, scene.broken = [], []
     fault.make(scene)
@@ -76,7 +76,7 @@ def _make(scene: Scene, fault: Fault) -> Strike:
     return strike
 
 
-def _judge(conversations: list[Conversation], strikes: list[Strike]) -> Timelines:
+def judge(conversations: list[Conversation], strikes: list[Strike]) -> Timelines:
     """Give each strike the findings and the recoveries that came after it and before the next."""
     timelines = Timelines(conversations)
     findings = [finding for conversation in conversations for finding in check(conversation)]

@@ -11,11 +11,10 @@ CHUNK_BYTES = 65536
 
 @dataclass(eq=False)
 class Link:
-    """A connection through a proxy. A deaf one lets nothing through to its client, a dead one nothing at all."""
+    """A connection through a proxy. Over a dead one nothing passes, and neither end is told."""
 
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter
-    deaf: bool = False
     dead: bool = False
 
     def cut(self) -> None:
@@ -27,7 +26,7 @@ class Link:
 class Proxy:
     """Passes on what comes to `port`. Its fields may be set at any time, from any thread; `heal` undoes them all.
 
-    `rewrite` changes what clients send, chunk by chunk.
+    A silent one lets nothing through, a deaf one nothing to the clients; `rewrite` changes what clients send.
     """
 
     network: "Network"
@@ -37,6 +36,7 @@ class Proxy:
     chunk_bytes: int = CHUNK_BYTES
     bytes_per_s: float = math.inf
     silent: bool = False
+    deaf: bool = False
     rewrite: Callable[[bytes], bytes] = bytes
     links: set[Link] = field(default_factory=set)
 
@@ -50,14 +50,9 @@ class Proxy:
         for link in set(self.links):
             link.dead = True
 
-    def lose_answers(self) -> None:
-        """What clients send over the present connections still arrives, but they hear no more."""
-        for link in set(self.links):
-            link.deaf = True
-
     def heal(self) -> None:
         self.latency_s, self.chunk_bytes, self.bytes_per_s = 0, CHUNK_BYTES, math.inf
-        self.silent, self.rewrite = False, bytes
+        self.silent, self.deaf, self.rewrite = False, False, bytes
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -81,7 +76,7 @@ class Proxy:
         to_client = writer is link.client
         try:
             while data := await reader.read(min(CHUNK_BYTES, self.chunk_bytes * 64)):
-                if self.silent or link.dead or (link.deaf and to_client):
+                if self.silent or link.dead or (self.deaf and to_client):
                     continue
                 await asyncio.sleep(self.latency_s)
                 await self._write(writer, data if to_client else self.rewrite(data))
@@ -93,8 +88,9 @@ class Proxy:
             link.server.close()
 
     async def _write(self, writer: asyncio.StreamWriter, data: bytes) -> None:
-        for start in range(0, len(data), self.chunk_bytes):
-            chunk = data[start : start + self.chunk_bytes]
+        size = self.chunk_bytes
+        for start in range(0, len(data), size):
+            chunk = data[start : start + size]
             writer.write(chunk)
             await writer.drain()
             await asyncio.sleep(len(chunk) / self.bytes_per_s)

@@ -1,12 +1,13 @@
 """How long it took until all went on after a fault, as the clients' logs tell."""
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from faults.checker import Finding, first_seen
-from faults.clients import ENDS, Conversation, Entry
+from faults.clients import ENDS, Conversation
 
 # A pause that needs no recovery: the model's own pauses are shorter.
-PAUSE_S = 1.0
+PAUSE_S = 1.5
 
 
 @dataclass
@@ -66,9 +67,8 @@ class Timelines:
     def _gone_on(self, began: float, over: float, until: float) -> list[float]:
         found = []
         for events in self._events:
-            before: Entry | None = next((e for e in reversed(events) if e.at <= began), None)
-            after = next((e for e in events if began < e.at < until and e.kind != "accepted"), None)
-            if before and after and before.kind not in ENDS and after.at - began > PAUSE_S:
-                later = next((e.at for e in events if over < e.at < until), over)
-                found.append(later - over if after.at > over else after.at - began)
+            for last, following in pairwise(e for e in events if e.at < until):
+                paused = last.kind not in ENDS and following.kind != "accepted"
+                if paused and last.at <= over and began <= following.at > last.at + PAUSE_S:
+                    found.append(following.at - (over if following.at > over else max(began, last.at)))
         return found

@@ -22,7 +22,7 @@ import redis
 import requests
 
 import run
-from faults.proxy import Network
+from faults.proxy import Network, Proxy
 
 ROOT = Path(__file__).resolve().parents[1]
 # What a platform needs to notice that a process has died and to start it again.
@@ -99,7 +99,11 @@ class System:
         self.address = f"http://127.0.0.1:{self.front.port}"
         self.environ |= {
             "BROKER_URL": f"redis://127.0.0.1:{self.broker_line.port}/0", "SECRET_KEY": "for the fault matrix",
-            "MODEL_URL": f"http://127.0.0.1:{self.stub_port}/generate_stream", "MODEL_READ_S": "5",
+            "MODEL_URL": f"http://127.0.0.1:{self.stub_port}/generate_stream",
+            # Longer than a worker is frozen: one that wakes up goes on with what its model has written meanwhile.
+            "MODEL_READ_S": "15",
+            # All clients come from one address.
+            "RATE_MESSAGES": "0", "RATE_CONVERSATIONS": "0", "STREAMS_PER_ADDRESS": "0",
         }  # fmt: skip
         self.web = self.start_web("web", self.web_port, WEB_CONCURRENCY="2")
         self.workers = [self._worker(n) for n in range(len(self.worker_store))]
@@ -118,8 +122,12 @@ class System:
 
     def start_web(self, name: str, port: int, **settings: str) -> Part:
         """A web process as the Procfile starts it."""
-        store = f"redis://127.0.0.1:{self.web_store.port}/0"
+        store = self.redis_url(self.web_store)
         return Part(name, procfile("web"), self, REDIS_URL=store, HOST="127.0.0.1", PORT=str(port), **settings)
+
+    def redis_url(self, line: Proxy) -> str:
+        """Where a process whose line this is finds Redis."""
+        return f"redis://127.0.0.1:{line.port}/0"
 
     def serves(self) -> bool:
         """Whether the web process answers, asked past the proxy."""
@@ -166,9 +174,7 @@ class System:
         return part, redis.Redis(unix_socket_path=str(path), decode_responses=True)
 
     def _worker(self, n: int) -> Part:
-        return Part(
-            f"worker-{n}", procfile("worker"), self, REDIS_URL=f"redis://127.0.0.1:{self.worker_store[n].port}/0"
-        )
+        return Part(f"worker-{n}", procfile("worker"), self, REDIS_URL=self.redis_url(self.worker_store[n]))
 
 
 def procfile(name: str) -> list[str]:

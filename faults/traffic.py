@@ -7,6 +7,9 @@ from threading import Event, Thread
 from faults.clients import Conversation, Gone, Json, Sent, Watcher
 from faults.replies import Order
 
+# A turn that has not ended so long after the last fault is stuck.
+ENDS_WITHIN_S, CAUGHT_UP_WITHIN_S = 60, 30
+
 
 class Traffic:
     """Conversations side by side, each with a sender and watchers of different habits."""
@@ -40,24 +43,27 @@ class Traffic:
     def pause(self) -> None:
         """Let the senders be silent until `goes_on` is set again, and wait until nothing is on its way."""
         self.goes_on.clear()
-        for conversation in self.conversations:
-            for sent in conversation.sent[-3:]:
-                conversation.end_of(sent)
+        self._await_ends()
 
     def finish(self) -> None:
         """Let all come to an end: no new messages, running turns end, clients catch up, final documents are fetched."""
         self.over.set()
         self.goes_on.set()
         for talk in self.talks:
-            talk.join(120)
-        for conversation in self.conversations:
-            for sent in conversation.sent[-3:]:
-                conversation.end_of(sent)
-        end = time.monotonic() + 30
+            talk.join(ENDS_WITHIN_S)
+        end = self._await_ends() + CAUGHT_UP_WITHIN_S
         for conversation in self.conversations:
             conversation.settle()
             while not conversation.caught_up() and time.monotonic() < end:
                 time.sleep(0.1)
+
+    def _await_ends(self) -> float:
+        """Wait until no turn is on its way, and say when that was."""
+        end = time.monotonic() + ENDS_WITHIN_S
+        for conversation in self.conversations:
+            for sent in conversation.sent[-3:]:
+                conversation.end_of(sent, max(0, end - time.monotonic()))
+        return time.monotonic()
 
 
 class Talk(Thread):

@@ -1,0 +1,147 @@
+"""`make faults-mutants`: breaks the product's own code in a copy, one promise at a time, and sees the checker find it."""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SEEDS = ("1", "2", "3")[:1]
+COPIED = ("app", "chat", "tasks", "gptj", "faults", "Procfile", "*.py")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A promise that is taken back: what to replace by what in which file, and the schedule that shows it."""
+
+    name: str
+    patches: tuple[tuple[str, str, str], ...]
+    faults: str
+    messages: int = 0
+
+
+FENCED = "if run.fence ~= fence or not deliver("
+MUTANTS = (
+    Mutant(
+        "no fence",
+        (
+            ("chat/lua/emit.lua", FENCED, "if not deliver("),
+            ("chat/lua/finish.lua", FENCED, "if not current_turn() or not deliver("),
+            ("chat/lua/renew.lua", "if run.fence ~= ARGV[2] then", "if not current_turn() then"),
+        ),
+        "worker: frozen for twice its lease",
+    ),
+    Mutant(
+        "no idempotency",
+        (("chat/lua/accept.lua", "if known then", "if false then"),),
+        "network: answers lost between clients and web",
+    ),
+    Mutant(
+        "replay before subscribe",
+        (
+            (
+                "app/hub.py",
+                "        # Subscribe before reading: the other way round loses what is published in between.\n",
+                "        early = conversation.read(position)\n",
+            ),
+            (
+                "app/hub.py",
+                "                    batch = conversation.read(position)\n",
+                "                    batch, early = early or conversation.read(position), None\n",
+            ),
+        ),
+        "network: clients come while turns end, Redis far away",
+    ),
+    Mutant(
+        "no sweep",
+        (
+            (
+                "tasks/keeper.py",
+                "for conversation_id in turns.sweep(self._store):",
+                "for conversation_id in turns.sweep(self._store)[:0]:",
+            ),
+        ),
+        "worker: SIGKILL in mid-reply",
+    ),
+    Mutant(
+        "publish before store",
+        (
+            (
+                "chat/lua/emit.lua",
+                FENCED,
+                "if units > 0 then\n"
+                "  redis.call('SPUBLISH', DOC .. ':live', event_id(run.n + 1) .. '\\ndelta\\n' .. ARGV[7])\nend\n"
+                + FENCED,
+            ),
+        ),
+        "worker: frozen for twice its lease",
+    ),
+    Mutant(
+        "no hole detection",
+        (
+            (
+                "app/watch.py",
+                "if event.position.epoch != after.epoch or event.position.n > after.n + 1:\n                break\n"
+                "            if event.position.n == after.n + 1:",
+                "if event.position.n > after.n:",
+            ),
+            ("app/watch.py", "if newest is None or watch.newest != newest:", "if False:"),
+        ),
+        "redis: CLIENT KILL pubsub",
+    ),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m faults.mutants", description=__doc__)
+    parser.add_argument("names", nargs="*", help="only these")
+    names = parser.parse_args().names
+    runs = [(mutant, seed) for mutant in MUTANTS if mutant.name in (names or [mutant.name]) for seed in SEEDS]
+    with ThreadPoolExecutor(2) as pool:
+        caught = list(pool.map(lambda run: is_caught(*run), runs))
+    print(f"{sum(caught)} of {len(caught)} runs caught their mutant")
+    sys.exit(not all(caught))
+
+
+def is_caught(mutant: Mutant, seed: str) -> bool:
+    """Run a mutant's schedule and print what the checker found."""
+    with mutated(mutant) as root:
+        command = [sys.executable, "-m", "faults", "--lanes", "1", "--conversations", "6", "--seed", seed]
+        process = subprocess.run([*command, "--faults", mutant.faults], cwd=root, capture_output=True, text=True)
+        results = root / "faults" / "results" / "latest.json"
+        if not results.exists():
+            raise SystemExit(f"{mutant.name} could not be run:\n{process.stderr[-2000:]}")
+        findings = json.loads(results.read_text())["findings"]
+    print(
+        f"{mutant.name}, seed {seed}: {len(findings)} findings, such as {(findings or ['none'])[0][:150]}", flush=True
+    )
+    return bool(findings)
+
+
+@contextmanager
+def mutated(mutant: Mutant) -> Iterator[Path]:
+    """A copy of the product with the mutant's patches. Fails where their text is not found."""
+    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
+        root = Path(folder)
+        for path in (path for pattern in COPIED for path in ROOT.glob(pattern)):
+            if path.is_dir():
+                shutil.copytree(path, root / path.name, ignore=shutil.ignore_patterns("__pycache__", "results"))
+            else:
+                shutil.copy(path, root)
+        for name, old, new in mutant.patches:
+            text = (root / name).read_text()
+            if text.count(old) != 1:
+                raise SystemExit(f"the mutant “{mutant.name}” does not find its place in {name}; mend its patch")
+            (root / name).write_text(text.replace(old, new))
+        yield root
+
+
+if __name__ == "__main__":
+    main()
