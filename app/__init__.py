@@ -7,23 +7,10 @@ from flask import Flask
 from flask.json.provider import JSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from app import (
-    about,
-    accounts,
-    api,
-    channels,
-    commands,
-    cors,
-    handbook,
-    logins,
-    metrics,
-    pages,
-    problems,
-    socket_api,
-    wire,
-)
+from app import about, accounts, api, channels, commands, cors, handbook, logins, metrics, pages, problems, socket_api
 from app.parts import Parts
 from app.smorest import Api
+from app.wire import Wire
 from chat import VERSION
 from chat.config import Config
 from chat.store import Store
@@ -66,23 +53,16 @@ def create_app(config: Config, store: Store | None = None) -> Flask:
     metrics.register(app)
     app.session_interface = logins.SessionInterface(app)
     smorest = Api(app)
-    for documented in (api.blueprint, accounts.blueprint, about.blueprint):
-        smorest.register_blueprint(documented)
-    for blueprint in (
-        socket_api.blueprint,
-        handbook.blueprint,
-        channels.blueprint,
-        commands.blueprint,
-        metrics.blueprint,
-        pages.blueprint,
-    ):
-        app.register_blueprint(blueprint)
+    for documented in (api, accounts, about):
+        smorest.register_blueprint(documented.blueprint)
+    for part in (socket_api, handbook, channels, commands, metrics, pages):
+        app.register_blueprint(part.blueprint)
     smorest.describe_others(app)
     problems.register(app)
     cors.register(app, config.cors_origins)
     if config.proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, config.proxies, 0, 0)  # type: ignore[method-assign]
-    app.wsgi_app = wire.Wire(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = Wire(app.wsgi_app)  # type: ignore[method-assign]
     return app
 
 

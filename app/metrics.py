@@ -11,21 +11,14 @@ from contextlib import closing
 from uuid import uuid4
 
 from flask import Blueprint, Flask, Response, abort, request
-from prometheus_client import (
-    CONTENT_TYPE_LATEST,
-    REGISTRY,
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    generate_latest,
-)
+from prometheus_client import CONTENT_TYPE_LATEST as FORMAT
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from app.parts import Parts, parts
+from app.parts import parts
 from chat import keys
 from chat.events import Event
 from chat.trace import request_id
@@ -58,12 +51,9 @@ def register(app: Flask) -> None:
         # What a client makes up, paths and methods, would make ever more series.
         method, route = (request.method, request.url_rule.rule) if request.url_rule else ("any", "unknown")
         REQUESTS.labels(method, route, response.status_code).inc()
-        took_s = time.monotonic() - request.environ["parley.begun"]
         if "Sec-WebSocket-Key" not in request.headers:
-            SECONDS.labels(method, route).observe(took_s)
-        what = {"method": method, "route": route, "status": response.status_code, "ms": round(1000 * took_s)}
-        level = logging.INFO if response.status_code >= 500 else logging.DEBUG
-        log.log(level, "%(method)s %(route)s %(status)s after %(ms)s ms", what)
+            SECONDS.labels(method, route).observe(time.monotonic() - request.environ["parley.begun"])
+        log.debug("%s %s %s", method, route, response.status_code)
         response.headers["X-Request-ID"] = request_id.get()
         return response
 
@@ -91,51 +81,47 @@ def metrics() -> Response:
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     else:
         registry.register(REGISTRY)
-    registry.register(Shared(parts()))
-    return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+    registry.register(Shared())
+    return Response(generate_latest(registry), content_type=FORMAT)
 
 
 class Shared(Collector):
     """What every web process tells alike: which parts answer, and what the scripts in Redis have counted."""
 
-    def __init__(self, of: Parts) -> None:
-        self._readiness, self._store = of.readiness, of.store
-
     def collect(self) -> Iterator[Metric]:
-        up = GaugeMetricFamily("parley_up", "Whether a part answers, 1 or 0.", labels=["part"])
-        states = self._readiness.states()
-        for part, state in states.items():
-            up.add_metric([part], state == "ok")
-        yield up
-        if states["redis"] == "ok":
-            # It may go in between; a scrape that fails for it is told by Prometheus itself.
-            yield from self._turns()
-
-    def _turns(self) -> Iterator[Metric]:
-        buckets = zip(keys.counts(), keys.indexes(), strict=True)
-        asked = [(how, key) for counts, (ready, leased) in buckets for how, key in
-                 (("HGETALL", counts), ("ZCARD", ready), ("ZCARD", leased))]  # fmt: skip
-        answers = self._store.execute_all(*asked)
+        states, store = parts().readiness.states(), parts().store
+        up = {part: int(state == "ok") for part, state in states.items()}
+        yield _gauge("parley_up", "Whether a part answers, 1 or 0.", "part", up)
+        if not up["redis"]:
+            return
+        waiting, running = (
+            sum(store.execute_all(*(("ZCARD", key) for key in of))) for of in zip(*keys.indexes(), strict=True)
+        )
+        at = {"worker": waiting, "model": running}
+        yield _gauge("parley_conversations", "Conversations with work, by what they wait for.", "for", at)
         sums: Sums[str] = Sums()
-        for found in answers[::3]:
-            sums.update({name: int(n) for name, n in found.items()})
-        ended = CounterMetricFamily("parley_turns", "Turns that ended.", labels=["outcome", "code"])
-        for name in sums:
-            if name.startswith("turns:"):
-                ended.add_metric(name.split(":")[1:], sums[name])
-        yield ended
-        yield CounterMetricFamily("parley_recoveries", "Turns begun anew.", sums["recoveries"])
-        yield CounterMetricFamily(
-            "parley_fenced", "Writes refused to workers that had lost their turn.", sums["fenced"]
-        )
-        yield _histogram("parley_queue_wait_seconds", "From a message to its turn's first begin.", "waited", sums)
-        yield _histogram("parley_first_delta_seconds", "From a message to its reply's first delta.", "first_text", sums)
-        at = GaugeMetricFamily(
-            "parley_conversations", "Conversations with work, by what they wait for.", labels=["for"]
-        )
-        at.add_metric(["worker"], sum(answers[1::3]))
-        at.add_metric(["model"], sum(answers[2::3]))
-        yield at
+        for counted in store.execute_all(*(("HGETALL", key) for key in keys.counts())):
+            sums.update({name: int(n) for name, n in counted.items()})
+        yield from _of_turns(sums)
+
+
+def _of_turns(sums: Sums[str]) -> Iterator[Metric]:
+    ended = CounterMetricFamily("parley_turns", "Turns that ended.", labels=["outcome", "code"])
+    for name in sums:
+        if name.startswith("turns:"):
+            ended.add_metric(name.split(":")[1:], sums[name])
+    yield ended
+    yield CounterMetricFamily("parley_recoveries", "Turns begun anew.", sums["recoveries"])
+    yield CounterMetricFamily("parley_fenced", "Writes refused to workers that had lost their turn.", sums["fenced"])
+    yield _histogram("parley_queue_wait_seconds", "From a message to its turn's first begin.", "waited", sums)
+    yield _histogram("parley_first_delta_seconds", "From a message to its reply's first delta.", "first_text", sums)
+
+
+def _gauge(name: str, about: str, label: str, values: dict[str, int]) -> GaugeMetricFamily:
+    gauge = GaugeMetricFamily(name, about, labels=[label])
+    for value, n in values.items():
+        gauge.add_metric([value], n)
+    return gauge
 
 
 def _histogram(name: str, about: str, counted_as: str, sums: Sums[str]) -> HistogramMetricFamily:

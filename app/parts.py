@@ -19,7 +19,6 @@ class Parts:
 
     config: Config
     store: Store
-    readiness: Readiness = field(init=False)
     _hub: Hub | None = field(default=None, init=False)
     _lock: Lock = field(default_factory=Lock, init=False)
 
