@@ -10,7 +10,7 @@ LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --g
 LOCKS := requirements.txt requirements-dev.txt requirements-node.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev system-packages run client dev test test-quick fuzz lint model-check size reset model lock audit settings pictures
+.PHONY: help setup setup-dev system-packages run client dev test test-quick fuzz lint model-check faults faults-quick faults-long faults-mutants size reset model lock audit settings pictures
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,20 @@ lint: setup-dev  ## Check style and types
 model-check: setup-dev  ## Explore every interleaving of the turn protocol: half a minute
 	@$(PY) -m faults.model
 	@$(PY) -m faults.model --mutants
+
+FAULTS = $(PY) -m faults $(if $(SEED),--seed $(SEED))
+
+faults: setup-dev  ## Break everything while clients talk, and see that nothing is lost: half an hour; SEED=… repeats a run
+	@$(FAULTS) --times 3 --messages 1000
+
+faults-quick: setup-dev  ## The same with each cheap fault once: three minutes
+	@$(FAULTS) --conversations 6
+
+faults-long: setup-dev  ## The same with 3,000 messages: an hour
+	@$(FAULTS) --times 5 --messages 3000
+
+faults-mutants: setup-dev  ## Show that the fault matrix finds what it is to find: break the product's own code
+	@$(PY) -m faults.mutants
 
 size: setup  ## Print how many lines there are, and the longest functions
 	@$(PY) -m tools.size

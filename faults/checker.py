@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from faults.clients import ENDS, Conversation, Entry, Json, Log, Sent
+from faults.clients import ENDS, Entry, Json, Log, Sent, Story
 from faults.replies import is_beginning, is_reply
 
 # An event that reaches one client and, over a good connection, another one so much later was missed and found again.
@@ -23,21 +23,21 @@ class Finding(NamedTuple):
     what: str
 
 
-def check(conversation: Conversation) -> list[Finding]:
+def check(story: Story) -> list[Finding]:
     """Everything that is wrong with a conversation that has come to rest."""
-    events = first_seen(conversation)
+    events = first_seen(story)
     return [
-        *(finding for log in conversation.logs for finding in Replay(log, events).findings),
-        *(Finding(entry.at, "error", conversation.name, entry.kind) for entry in conversation.complaints),
-        *_told_alike(conversation, events),
-        *_late(conversation, events),
-        *(_documents(conversation, events) if conversation.final else ()),
+        *(finding for log in story.logs for finding in Replay(log, events).findings),
+        *(Finding(entry.at, "error", story.name, entry.kind) for entry in story.complaints),
+        *_told_alike(story, events),
+        *_late(story, events),
+        *(_documents(story, events) if story.final else ()),
     ]
 
 
-def first_seen(conversation: Conversation) -> dict[str, Entry]:
+def first_seen(story: Story) -> dict[str, Entry]:
     """Each event by its id, as the first of the clients that watch everything saw it."""
-    seen = [entry for log in conversation.logs if log.whole for entry in log.entries if entry.id]
+    seen = [entry for log in story.logs if log.whole for entry in log.entries if entry.id]
     return {entry.id: entry for entry in sorted(seen, key=lambda entry: -entry.at) if entry.kind != "reset"}
 
 
@@ -112,9 +112,9 @@ class Replay:
                 self._find(entry, "differing", f"shown {have[-40:]!r}, told {text[-40:]!r}")
 
 
-def _told_alike(conversation: Conversation, events: dict[str, Entry]) -> Iterator[Finding]:
+def _told_alike(story: Story, events: dict[str, Entry]) -> Iterator[Finding]:
     """An event is the same for all who see it."""
-    for log in conversation.logs:
+    for log in story.logs:
         for entry in log.entries if log.whole else ():
             if entry.id and entry.kind != "reset":
                 first = events[entry.id]
@@ -122,9 +122,9 @@ def _told_alike(conversation: Conversation, events: dict[str, Entry]) -> Iterato
                     yield Finding(entry.at, "differing", log.name, f"{entry.id} is {entry.kind} and {first.kind}")
 
 
-def _late(conversation: Conversation, events: dict[str, Entry]) -> Iterator[Finding]:
+def _late(story: Story, events: dict[str, Entry]) -> Iterator[Finding]:
     """Events that a client with a good connection got long after another one."""
-    for log in conversation.logs:
+    for log in story.logs:
         if not log.whole or log.slow:
             continue
         marks = [entry.at for entry in log.entries if entry.kind in ("connected", "lost", "left")]
@@ -136,45 +136,51 @@ def _late(conversation: Conversation, events: dict[str, Entry]) -> Iterator[Find
                     yield Finding(entry.at, "late", log.name, f"{entry.kind} {entry.id} by {entry.at - first.at:.1f} s")
 
 
-def _documents(conversation: Conversation, events: dict[str, Entry]) -> Iterator[Finding]:
-    snapshot, stored = conversation.final["snapshot"], conversation.final["export"]["messages"]
-    last = conversation.sent[-1].at if conversation.sent else 0
-    if conversation.final["pages"] != stored or snapshot["messages"] != stored[-50:]:
-        yield Finding(last, "differing", conversation.name, "snapshot, pages and export")
+def _documents(story: Story, events: dict[str, Entry]) -> Iterator[Finding]:
+    snapshot, stored = story.final["snapshot"], story.final["export"]["messages"]
+    last = story.sent[-1].at if story.sent else 0
+    if story.final["pages"] != stored or snapshot["messages"] != stored[-50:]:
+        yield Finding(last, "differing", story.name, "snapshot, pages and export")
     unended = [message["id"] for message in snapshot["pending"]]
     unended += [snapshot["turn"]["message_id"]] if snapshot["turn"] else []
+    newest = max((entry.at for entry in events.values()), default=last)
     for message_id in unended:
-        yield Finding(last, "stuck", message_id, "its turn has not ended")
+        yield Finding(newest, "stuck", message_id, "its turn has not ended")
     humans = [message["id"] for message in stored if message["role"] == "human"]
-    if sorted(humans, key=[sent.id for sent in conversation.sent].index) != humans:
-        yield Finding(last, "reordered", conversation.name, "the stored messages")
-    for sent in conversation.sent:
+    if sorted(humans, key=[sent.id for sent in story.sent].index) != humans:
+        yield Finding(last, "reordered", story.name, "the stored messages")
+    for sent in story.sent:
         if sent.id not in unended:
             yield from _turn(sent, stored, events)
-    for log in conversation.logs:
+    for log in story.logs:
         yield from _knows_all(log, stored)
 
 
 def _turn(sent: Sent, stored: list[Json], events: dict[str, Entry]) -> Iterator[Finding]:
     """A message has one reply in the store, with the text that was told, once for each time that it was asked for."""
-    own = [
-        e for e in events.values() if sent.id in (e.data.get("message_id"), e.data.get("message", {}).get("reply_to"))
-    ]
+    own = [e for e in events.values() if sent.id in _concerned(e.data)]
     ends = [entry for entry in own if entry.kind in ENDS]
-    accepted = [e for e in events.values() if e.kind == "accepted" and e.data["message"]["id"] == sent.id]
-    if len(ends) > sent.asked or sum("retry" not in entry.data for entry in accepted) > 1:
-        yield Finding(sent.at, "doubled", sent.id, f"{len(accepted)} times accepted, {len(ends)} ends")
+    accepted = [entry for entry in own if entry.kind == "accepted" and "retry" not in entry.data]
+    last = max((entry.at for entry in own), default=sent.at)
+    if len(ends) > sent.asked or len(accepted) > 1:
+        yield Finding(last, "doubled", sent.id, f"{len(accepted)} times accepted, {len(ends)} ends")
     at = [n for n, message in enumerate(stored) if message["id"] == sent.id]
     replies = [message for message in stored if message.get("reply_to") == sent.id]
     if not at and sent.outcome == "stopped":
         return
     if len(at) != 1 or len(replies) != 1:
         wrong = "doubled" if len(at) > 1 or len(replies) > 1 else "lost"
-        yield Finding(sent.at, wrong, sent.id, f"stored {len(at)} times with {len(replies)} replies")
+        yield Finding(last, wrong, sent.id, f"stored {len(at)} times with {len(replies)} replies")
     elif stored[at[0] + 1] != replies[0]:
-        yield Finding(sent.at, "reordered", sent.id, "its reply does not follow it")
+        yield Finding(last, "reordered", sent.id, "its reply does not follow it")
     else:
         yield from _text(sent, replies[0], ends)
+
+
+def _concerned(data: Json) -> tuple[str | None, ...]:
+    """The ids of the messages that an event may be about: its own, and that of what its reply answers."""
+    message = data.get("message", {})
+    return data.get("message_id"), message.get("id"), message.get("reply_to")
 
 
 def _text(sent: Sent, reply: Json, ends: list[Entry]) -> Iterator[Finding]:

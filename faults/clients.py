@@ -60,15 +60,23 @@ class Sent:
     outcome: str = ""
 
 
-class Conversation:
-    """A conversation with its sender's notes and its clients' logs."""
+@dataclass
+class Story:
+    """All that is known of a conversation in the end: its sender's notes, its clients' logs, its final documents."""
+
+    name: str
+    sent: list[Sent] = field(default_factory=list)
+    logs: list[Log] = field(default_factory=list)
+    complaints: list[Entry] = field(default_factory=list)
+    final: Json = field(default_factory=dict)
+
+
+class Conversation(Story):
+    """A conversation and how its clients speak to the server."""
 
     def __init__(self, address: str, name: str, rng: Random) -> None:
-        self.address, self.name, self.rng = address, name, rng
-        self.sent: list[Sent] = []
-        self.logs: list[Log] = []
-        self.complaints: list[Entry] = []
-        self.final: Json = {}
+        super().__init__(name)
+        self.address, self.rng = address, rng
         self._ends: dict[str, list[Json]] = {}
         self._changed = Condition()
         self.id: str = self.call("POST", "/api/conversations").json()["id"]
@@ -260,11 +268,11 @@ class Watcher(Thread):
         self.log.entries.append(Entry(time.monotonic(), kind, "", data))
 
     def _sse(self) -> Iterator[Entry]:
+        # Without a position the first event is a reset.
+        position = {"Last-Event-ID": self.log.position} if self.log.position else {}
         answer = requests.get(
             f"{self.conversation.address}{self.conversation.path}/events",
-            # Without a position the first event is a reset.
-            headers={"Accept": "text/event-stream", **({"Last-Event-ID": self.log.position} if self.log.position else {})},
-            stream=True, timeout=(CONNECT_S, SILENCE_S),
+            headers={"Accept": "text/event-stream", **position}, stream=True, timeout=(CONNECT_S, SILENCE_S),
         )  # fmt: skip
         self._expect(answer)
         yield from server_sent(answer)

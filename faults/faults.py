@@ -275,7 +275,7 @@ def _ring_fault(scene: Scene, share: float, pass_on: Callable[[Any], None] | Non
     scene.system.rings.delete("astray")
 
 
-@fault("ring: 10 % dropped", severs=False)
+@fault("ring: 10 % dropped", quick=False, severs=False)
 def drop_some(scene: Scene) -> None:
     _ring_fault(scene, 0.1)
 
@@ -294,7 +294,7 @@ def double(scene: Scene) -> None:
     _ring_fault(scene, 1, twice)
 
 
-@fault("ring: delayed", severs=False)
+@fault("ring: delayed", quick=False, severs=False)
 def delay(scene: Scene) -> None:
     def later(rings: Any) -> None:
         if scene.rng.random() < 0.01:
@@ -356,6 +356,9 @@ BAD_LINES: dict[str, Callable[[Proxy], None]] = {
 }
 
 
+QUICK_ON_LINES = ("cut", "half-open", "answers lost")
+
+
 def _network_fault(line: str, name: str) -> None:
     def make(scene: Scene) -> None:
         scene.strike()
@@ -364,7 +367,8 @@ def _network_fault(line: str, name: str) -> None:
 
     # Clients notice a half-open line by their own time limit, 20 s.
     settle_s = 22 if name == "half-open" and line == "clients and web" else 4
-    fault(f"network: {name} between {line}", settle_s, quick=settle_s < 5)(make)
+    quick = settle_s < 5 and name in QUICK_ON_LINES and line != "all and the broker"
+    fault(f"network: {name} between {line}", settle_s, quick)(make)
 
 
 for _line in LINES:
@@ -403,7 +407,7 @@ def _model_fault(name: str, fate: str, for_s: float) -> None:
         time.sleep(for_s)
         scene.system.set_fate("well")
 
-    fault(f"model: {name}", severs=False, quick=for_s < 5)(make)
+    fault(f"model: {name}", severs=False, quick=fate in ("error", "reset", "garbage_within"))(make)
 
 
 for _what, _fate, _for_s in (

@@ -1,5 +1,6 @@
 """A lane: one system with its traffic, on which the faults of a schedule follow one another."""
 
+import resource
 import shutil
 import tempfile
 import time
@@ -42,6 +43,8 @@ class Result:
 
 def run(plan: Plan) -> Result:
     """Follow a plan and judge what the clients saw. The system's logs stay where something went wrong."""
+    # A client's connection is three descriptors here: its own and two of the proxy.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     # In memory where that is possible: a Redis that syncs each write would measure the disk.
     folder = Path(tempfile.mkdtemp(prefix="faults-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
     began, rng = time.monotonic(), Random(f"{plan.seed} {plan.name}")

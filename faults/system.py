@@ -1,8 +1,9 @@
 """The system under test: the real processes, and proxies between them.
 
-clients ─▶ front ─▶ gunicorn, 2 workers ─▶ web_store ─▶ ┐
-                         └──────▶ broker_line ─▶ broker  ├ Valkey with RedisJSON
-          Celery worker, 2 of them ─▶ worker_store[n] ─▶ ┘        and each worker to broker_line, and to the model's stub
+clients ─▶ front ─▶ gunicorn, 2 workers ─▶ web_store ──────┐
+                        └─▶ broker_line ─▶ broker          ├─▶ Valkey with RedisJSON
+          Celery worker, 2 of them ─▶ worker_store[n] ─────┘
+                        └─▶ broker_line, and the model's stub
 """
 
 import os
