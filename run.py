@@ -20,9 +20,9 @@ from urllib.parse import quote
 try:
     from dotenv import dotenv_values
 
-    from chat import store
     from chat.config import Config, from_environ
     from chat.errors import ChatError, StoreUnavailable
+    from chat.store import Store, check
 except ModuleNotFoundError as error:
     sys.exit(f"Parley cannot start: the module {error.name} is missing; run `make setup`, then `make run`.")
 from supervisor import CannotStart, Part, Supervisor, say
@@ -202,13 +202,13 @@ def kept_secret(file: Path) -> str:
 
 
 def check_redis(config: Config) -> None:
-    client = store.connect(config)
+    store = Store(config)
     try:
-        store.check(client)
+        check(store)
     except StoreUnavailable:
         raise CannotStart("the Redis that REDIS_URL names does not answer.") from None
     finally:
-        client.close()
+        store.close()
 
 
 def check_port(config: Config) -> None:

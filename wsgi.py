@@ -20,7 +20,7 @@ def start() -> Flask:
         if not config.secret_key:
             raise ConfigError("SECRET_KEY is not set; give it a long random value and keep it.")
         store = Store(config)
-        check(store.client)
+        check(store)
     except (ConfigError, StoreUnsuitable) as error:
         print(f"Parley cannot start: {error.detail}", file=sys.stderr)
         raise SystemExit(CANNOT_START) from None

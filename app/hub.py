@@ -1,4 +1,4 @@
-"""The hub: one pub/sub connection of this process feeds every stream of events that it serves."""
+"""The hub: one pub/sub connection of this process to each server of Redis feeds every stream that it serves."""
 
 import logging
 import time
@@ -10,6 +10,7 @@ from threading import Lock, Thread
 
 from app.watch import Channel, Watch
 from chat import keys
+from chat.cluster import Server
 from chat.conversation import Conversation
 from chat.errors import StoreUnavailable, TooManyStreams
 from chat.events import Event, Position
@@ -32,9 +33,11 @@ class Hub:
         self._channels: dict[str, Channel] = {}
         self._addresses: Counter[str] = Counter()
         self._lock = Lock()
-        self._live: Live | None = None
+        self._servers: list[Server] = []
+        self._lives: dict[Server, Live] = {}
+        self._hearing: dict[Server, Thread] = {}
         self.left = Flag()
-        self._threads = [Thread(target=work, daemon=True, name="hub") for work in (self._hear, self._look)]
+        self._threads = [Thread(target=work, daemon=True, name="hub") for work in (self._hear_all, self._look)]
         for thread in self._threads:
             thread.start()
 
@@ -87,12 +90,12 @@ class Hub:
                 channel.confirmed.set()
                 channel.look()
         with self._lock, suppress(StoreUnavailable):
-            if self._live:
-                self._live.ping()
+            for live in self._lives.values():
+                live.ping()
 
     def join(self) -> None:
         """Wait until the threads of a hub that was told to leave have ended."""
-        for thread in self._threads:
+        for thread in [*self._threads, *self._hearing.values()]:
             thread.join()
 
     @contextmanager
@@ -121,42 +124,61 @@ class Hub:
     def _tell(self, what: str, name: str) -> None:
         """Subscribe or unsubscribe; without a connection the next one subscribes to all that is watched then."""
         try:
-            if self._live:
-                getattr(self._live, what)(name)
+            if live := self._lives.get(self._store.at(name)):
+                getattr(live, what)(name)
         except StoreUnavailable:
             log.warning("the hub's connection to Redis is lost")
 
-    def _hear(self) -> None:
-        """Keep a connection and hand out what comes over it."""
+    def _hear_all(self) -> None:
+        """See to it that every server is heard, also those that join a cluster or take over."""
         while not self.left.is_set():
+            with suppress(StoreUnavailable):
+                self._servers = self._store.servers()
+                for server in self._servers:
+                    if server not in self._hearing or not self._hearing[server].is_alive():
+                        self._hearing[server] = Thread(target=self._hear, args=(server,), daemon=True, name="hub")
+                        self._hearing[server].start()
+            self.left.wait(AGAIN_S)
+
+    def _hear(self, server: Server) -> None:
+        """Keep a connection and hand out what comes over it, until the server has none of the keys any more."""
+        while self._hears(server):
             try:
-                live = Live(self._store)
+                live = Live(server)
                 with self._lock:
-                    self._live = live
-                    if self._channels:
-                        live.subscribe(*self._channels)
-                self._hand_out(live)
+                    self._lives[server] = live
+                    live.subscribe(*(name for name in self._channels if self._store.at(name) is server))
+                self._hand_out(server, live)
             except StoreUnavailable:
+                self._store.forget()
                 log.warning("the hub has lost Redis and tries again")
             except Exception:
                 # Whatever it was: without this loop no stream of this process would hear of anything.
                 log.exception("the hub failed and tries again")
             finally:
                 with self._lock:
-                    dead, self._live = self._live, None
+                    dead = self._lives.pop(server, None)
                 if dead:
                     dead.close()
             # Whoever watches reads again when its channel is confirmed.
             self.left.wait(AGAIN_S)
 
-    def _hand_out(self, live: Live) -> None:
-        while not self.left.is_set():
+    def _hears(self, server: Server) -> bool:
+        return not self.left.is_set() and server in self._servers
+
+    def _hand_out(self, server: Server, live: Live) -> None:
+        while self._hears(server):
             heard = live.hear(LOOK_S)
             channel = self._channels.get(heard.channel) if heard else None
             if not heard or not channel:
                 continue
             if heard.event:
                 channel.put(heard.event)
+            elif not heard.subscribed:
+                # Its slot has moved to another node.
+                self._store.forget()
+                with self._lock:
+                    self._tell("subscribe", heard.channel)
             else:
                 again = channel.confirmed.is_set()
                 channel.confirmed.set()
@@ -174,7 +196,7 @@ class Hub:
             except StoreUnavailable:
                 continue
             for channel, answer in zip(channels, answers, strict=True):
-                channel.look(Position(*answer[1:]) if answer[:1] == ["ok"] else None)
+                channel.look(Position(*answer[1:]) if answer and answer[0] == "ok" else None)
 
     def _log_out(self, watches: list[Watch]) -> None:
         """End the streams whose sessions are over."""

@@ -22,7 +22,7 @@ class Readiness:
 
     def __init__(self, store: Store) -> None:
         self._asks: dict[str, Callable[[], str | None]] = {
-            "redis": lambda: check(store.client),
+            "redis": lambda: check(store),
             "broker": bell.reach,
             "worker": lambda: None if store.execute("EXISTS", keys.WORKER) else "silent",
         }

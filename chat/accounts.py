@@ -3,6 +3,7 @@
 import time
 import unicodedata
 from dataclasses import dataclass, field
+from itertools import chain
 
 import orjson
 
@@ -46,8 +47,8 @@ class Accounts:
 
     def names(self) -> list[str]:
         """The plain names of all accounts, by a scan of the whole store."""
-        scan = self.store.client.scan_iter("user:{*}", count=1000, _type="ReJSON-RL")
-        return sorted({key.removeprefix("user:{").removesuffix("}") for key in guarded(lambda: list(scan))})
+        scans = [server.scan_iter("user:{*}", count=1000, _type="ReJSON-RL") for server in self.store.servers()]
+        return sorted({key.removeprefix("user:{").removesuffix("}") for key in guarded(lambda: list(chain(*scans)))})
 
     def create(self, name: str, password: str, address: str = "") -> Account:
         """Make an account. Raises NameTaken, RateLimited."""
@@ -92,6 +93,5 @@ class Accounts:
             raise LoginFailed()
         # They are over by now; this only clears up.
         ended = self.store.execute("SMEMBERS", on.sessions)
-        if ended:
-            self.store.execute("UNLINK", on.sessions, *ended)
+        self.store.execute_all(*(("UNLINK", key) for key in (on.sessions, *ended)))
         return generation

@@ -28,11 +28,15 @@ class Config:
     data_dir: str = setting(".data", "Where `make run` keeps its private Valkey's data and the secret key.")
     redis_url: str = setting(
         "redis://127.0.0.1:6379/0",
-        "Redis with JSON commands: redis://, rediss:// (TLS), unix://, or redis+sentinel://host:port,host:port/name/db."
+        "Redis with JSON commands: redis://, rediss:// (TLS), unix://, or redis+sentinel://host:port,host:port/name/db,"
+        " or redis+cluster://host:port,host:port."
         " `make run` starts a private Valkey when it is not set.",
         secret=True,
     )
     redis_tls_verify: bool = setting(True, "Verify the certificate of a rediss:// server; 0 for a self-signed one.")
+    redis_wait_replicas: int = setting(
+        0, "Replicas of Redis that must have a message before it counts as accepted; else 503, and it is sent again.", 0
+    )
     broker_url: str = setting("", "Celery's broker, of any kind that kombu knows; else REDIS_URL.", secret=True)
     cors_origins: tuple[str, ...] = setting((), "Origins of other sites whose pages may use this server.")
     registration: Literal["open", "closed"] = setting(
@@ -82,6 +86,8 @@ def from_environ(environ: Mapping[str, str] = os.environ) -> Config:
         f.name: _parse(f, environ[f.name.upper()]) for f in fields(Config) if environ.get(f.name.upper(), "").strip()
     }
     config = Config(**values)
+    if "+cluster:" in config.redis_url and not config.broker_url:
+        raise ConfigError("REDIS_URL names a cluster, which Celery cannot use: BROKER_URL must name another Redis.")
     if config.port > 65535:
         raise ConfigError("PORT takes a number of at most 65535.")
     if config.renew_s * 3 > config.lease_s:

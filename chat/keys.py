@@ -14,11 +14,11 @@ def bucket(conversation_id: str) -> str:
 
 
 def conversation(conversation_id: str) -> list[str]:
-    """The eight keys of a conversation, in the order in which every script takes them."""
+    """The nine keys of a conversation, in the order in which every script takes them."""
     tag = bucket(conversation_id)
     base = f"{tag}:{conversation_id}"
     parts = (base, f"{base}:run", f"{base}:partial", f"{base}:ids", f"{base}:log", f"{base}:deltas")
-    return [*parts, f"{tag}:ready", f"{tag}:leased"]
+    return [*parts, f"{tag}:ready", f"{tag}:leased", f"{tag}:counts"]
 
 
 def live(conversation_id: str) -> str:

@@ -3,38 +3,41 @@
 from threading import Lock
 from typing import Any, NamedTuple
 
+from chat.cluster import Server
 from chat.errors import StoreUnavailable
 from chat.events import Event
-from chat.store import Store, guarded
+from chat.store import guarded
 
 
 class Heard(NamedTuple):
-    """What came in: an event of a conversation, or None for the confirmation that it is subscribed to."""
+    """What came in: an event of a conversation, or None for the confirmation that it is subscribed to, or no more."""
 
     channel: str
-    event: Event | None
+    event: Event | None = None
+    subscribed: bool = True
 
 
 class Live:
-    """Subscriptions on one connection. One thread reads; any may subscribe and unsubscribe.
+    """Subscriptions on one connection to a server. One thread reads; any may subscribe and unsubscribe.
 
     Sharded pub/sub (Redis 7) costs the same on a single server, and on a cluster it stays on its node. Not redis-py's
     PubSub: that one reconnects by itself, in whichever thread it happens to fail, and does not tell that events
     were missed. Every method raises StoreUnavailable when the connection is lost; then make a new Live.
     """
 
-    def __init__(self, store: Store) -> None:
-        self._pool = store.client.connection_pool
+    def __init__(self, server: Server) -> None:
+        self._pool = server.connection_pool
         self._connection: Any = guarded(self._pool.get_connection)
         self._sending = Lock()
         self._silent = False
 
     def subscribe(self, *channels: str) -> None:
         """Ask for the events of these channels; the confirmation of each is heard later."""
-        self._send("SSUBSCRIBE", *channels)
+        # One by one, as on a cluster those of one command must share a slot.
+        self._send(*(("SSUBSCRIBE", channel) for channel in channels))
 
     def unsubscribe(self, channel: str) -> None:
-        self._send("SUNSUBSCRIBE", channel)
+        self._send(("SUNSUBSCRIBE", channel))
 
     def hear(self, timeout_s: float) -> Heard | None:
         """The next thing that comes in, or None when nothing does in time.
@@ -53,22 +56,24 @@ class Live:
             case ["smessage", channel, payload]:
                 return Heard(channel, Event.published(payload))
             case ["ssubscribe", channel, _]:
-                return Heard(channel, None)
+                return Heard(channel)
+            case ["sunsubscribe", channel, _]:
+                return Heard(channel, subscribed=False)
         return None
 
     def ping(self) -> None:
         """Make `hear` return soon."""
-        self._send("PING")
+        self._send(("PING",))
 
     def close(self) -> None:
         """Hang up; by the thread that hears."""
         self._connection.disconnect()
         self._pool.release(self._connection)
 
-    def _send(self, *command: str) -> None:
+    def _send(self, *commands: tuple[str, ...]) -> None:
         # Past redis-py's own sending: that hangs up and reconnects by itself when it fails, under the feet of the
         # thread that hears.
-        packed = b"".join(self._connection.pack_command(*command))
+        packed = b"".join(self._connection.pack_commands(commands))
         with self._sending:
             sock = self._connection._sock
             if sock is None:

@@ -1,27 +1,25 @@
-"""The way to Redis: connecting, and running the atomic scripts in chat/lua."""
+"""The way to Redis: running the atomic scripts in chat/lua, and plain commands, on the server that has the keys."""
 
 import logging
-import ssl
 import time
-from collections.abc import Callable, Iterable
-from functools import cache
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import redis
-from redis.backoff import ConstantBackoff, NoBackoff
-from redis.retry import Retry
-from redis.sentinel import Sentinel
 
 from chat import errors, keys
+from chat.cluster import Server
 from chat.config import Config
+from chat.connect import cluster, connect
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-TIMEOUT_S, AGAIN_S, CONNECTIONS_MAX = 2, 0.2, 64
+AGAIN_S, WAIT_MS = 0.2, 1000
 
 _LUA = Path(__file__).with_name("lua")
 # What stands before each script; the scripts themselves are all other files.
@@ -30,8 +28,14 @@ _SHARED = ("common", "conversation")
 _BARE = ("create", "sweep", "renew_account", "note", "index")
 # Scripts that need no memory; all others are refused as a whole when Redis has none left.
 _FRUGAL = ("delete", "look", "page", "read", "snapshot")
+# Scripts whose answer tells a client that something is kept.
+_LASTING = ("accept", "adopt", "create", "delete", "rename", "retry", "stop")
 # How Redis begins an answer that says that it cannot do what it is asked just now.
-_NOT_NOW = ("BUSY ", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM", "READONLY", "TRYAGAIN")
+_NOT_NOW = ("BUSY ", "LOADING", "MISCONF", "NOREPLICAS", "OOM", "READONLY")
+_AWAY = (
+    redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError, redis.OutOfMemoryError, redis.exceptions.AskError,
+    redis.exceptions.ClusterDownError, redis.exceptions.TryAgainError,
+)  # fmt: skip
 _REFUSALS: dict[str, type[errors.ChatError]] = {
     e.code: e for e in (errors.SchemaTooNew, errors.FencedOff, errors.NotLastTurn, errors.Busy)
 } | {
@@ -53,7 +57,7 @@ class Store:
     def __init__(self, config: Config, patience_s: float = 0) -> None:
         self.config = config
         self.patience_s = patience_s
-        self.client = connect(config)
+        self.client, self._cluster = connect(config), cluster(config)
         names = (path.stem for path in _LUA.glob("*.lua") if path.stem not in _SHARED)
         self._scripts = {name: self.client.register_script(_source(name)) for name in names}
 
@@ -77,43 +81,104 @@ class Store:
 
     def run_on(self, script: str, on: list[str], *args: str | int) -> Any:
         """Run a script on these keys and return its bare answer."""
-        return guarded(lambda: self._scripts[script](on, args))
+        if script in _LASTING and self.config.redis_wait_replicas:
+            return self._ask(lambda: self._run_and_wait(script, on, args))
+        return self._ask(lambda: self._scripts[script](on, args, client=self.at(on[0])))
+
+    def _run_and_wait(self, script: str, on: list[str], args: tuple[str | int, ...]) -> Any:
+        pipeline: Any = self.at(on[0]).pipeline(transaction=False)
+        self._scripts[script](on, args, client=pipeline)
+        # WAIT is for what this connection has written, and the repeat of a call writes nothing; what it repeats may
+        # not have reached a replica yet.
+        pipeline.set(f"{on[0]}:waited", "", px=WAIT_MS)
+        pipeline.execute_command("WAIT", wanted := self.config.redis_wait_replicas, WAIT_MS)
+        answer, _, reached = pipeline.execute()
+        if reached < wanted:
+            raise errors.StoreUnavailable()
+        return answer
 
     def run_all(self, calls: Iterable[tuple[str, list[str], tuple[str | int, ...]]]) -> list[Any]:
         """Run scripts in one round trip, each given as name, keys and arguments, and return their bare answers.
 
-        One that fails answers an empty list: a broken conversation must not stand in the way of the others.
+        None where a node of a cluster cannot answer just now. One that fails answers an empty list: a broken
+        conversation must not stand in the way of the others.
         """
-        pipeline = self.client.pipeline(transaction=False)
-        for script, on, args in calls:
-            self._scripts[script](on, args, client=pipeline)
-        answers: list[Any] = guarded(lambda: pipeline.execute(raise_on_error=False))
+        asked = [(on[0], partial(self._scripts[script], on, args)) for script, on, args in calls]
+        answers: list[Any] = self._ask(lambda: self._queue_all(asked))
         for n, answer in enumerate(answers):
             if isinstance(answer, redis.RedisError):
                 if _passes(answer):
-                    raise errors.StoreUnavailable() from answer
-                log.error("a script failed: %s", type(answer).__name__)
-                answers[n] = []
+                    answers[n] = None
+                    self.forget()
+                else:
+                    answers[n] = []
+                    log.error("a script failed: %s", type(answer).__name__)
+        if answers and all(answer is None for answer in answers):
+            raise errors.StoreUnavailable()
         return answers
 
-    def execute(self, *command: str | int) -> Any:
-        """Send one command and return its answer.
+    def execute(self, *command: str | int, key: str = "") -> Any:
+        """Send one command and return its answer. On a cluster it goes by its first argument, or by `key`.
 
         `client.json()` is used nowhere: it changes what JSON.GET answers to everybody who uses the client.
         """
-        send: Any = self.client.execute_command
-        return guarded(lambda: send(*command))
+        return self._ask(lambda: _send(command, self.at(key or str(command[1]))))
 
     def execute_all(self, *commands: tuple[str | int, ...]) -> list[Any]:
-        """Send commands in one round trip and return their answers."""
-        pipeline: Any = self.client.pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command)
-        answers: list[Any] = guarded(pipeline.execute)
+        """Send commands in one round trip, each to where its first argument is, and return their answers."""
+        asked = [(str(command[1]), partial(_send, command)) for command in commands]
+        return self._ask(lambda: self._queue_all(asked, may_fail=False))
+
+    def at(self, key: str) -> Server:
+        """The client for the server that has this key."""
+        return guarded(partial(self._cluster.at, key)) if self._cluster else self.client
+
+    def servers(self) -> list[Server]:
+        """Clients for all servers that share the keys."""
+        return guarded(self._cluster.primaries) if self._cluster else [self.client]
+
+    def forget(self) -> None:
+        """Forget which node of a cluster has which keys: it has changed."""
+        if self._cluster:
+            self._cluster.forget()
+
+    def _ask(self, call: Callable[[], T]) -> T:
+        try:
+            return guarded(call)
+        except errors.StoreUnavailable as error:
+            self.forget()
+            if not isinstance(error.__cause__, redis.exceptions.MovedError):
+                raise
+            return guarded(call)
+
+    def _queue_all(self, asked: Sequence[tuple[str, Callable[..., Any]]], may_fail: bool = True) -> list[Any]:
+        """Call each with a pipeline to the server that has its key, and return the answers; they may be errors."""
+        places: dict[Server, list[int]] = defaultdict(list)
+        for n, (key, _) in enumerate(asked):
+            places[self.at(key)].append(n)
+        answers: list[Any] = [None] * len(asked)
+        for server, numbers in places.items():
+            pipeline = server.pipeline(transaction=False)
+            for n in numbers:
+                asked[n][1](client=pipeline)
+            try:
+                found = pipeline.execute(raise_on_error=not may_fail)
+            except redis.RedisError as error:
+                if not may_fail:
+                    raise
+                found = [error] * len(numbers)
+            for n, answer in zip(numbers, found, strict=True):
+                answers[n] = answer
         return answers
 
     def close(self) -> None:
         self.client.close()
+        if self._cluster:
+            self._cluster.close()
+
+
+def _send(command: tuple[str | int, ...], client: Any) -> Any:
+    return client.execute_command(*command)
 
 
 def guarded(call: Callable[[], T]) -> T:
@@ -129,66 +194,15 @@ def guarded(call: Callable[[], T]) -> T:
 
 def _passes(error: redis.RedisError) -> bool:
     """Whether it is only for now that Redis cannot do this. A pipeline puts its own words before Redis' answer."""
-    away = redis.ConnectionError | redis.TimeoutError | redis.ReadOnlyError | redis.OutOfMemoryError
-    return isinstance(error, away) or str(error).split("caused error: ")[-1].startswith(_NOT_NOW)
+    return isinstance(error, _AWAY) or str(error).split("caused error: ")[-1].startswith(_NOT_NOW)
 
 
-def connect(config: Config) -> "redis.Redis":
-    """A client for REDIS_URL with time limits on every call. Nothing is sent yet. Raises ConfigError."""
-    url = urlsplit(config.redis_url)
-    options: dict[str, Any] = {
-        "decode_responses": True,
-        "protocol": 2,  # every server and proxy speaks it, and pub/sub needs no more
-        "socket_timeout": TIMEOUT_S,
-        "socket_connect_timeout": TIMEOUT_S,
-        "retry": Retry(ConstantBackoff(0.05), 1),
-    }
-    if url.scheme in ("rediss", "rediss+sentinel") and not config.redis_tls_verify:
-        options |= {"ssl_cert_reqs": ssl.CERT_NONE, "ssl_check_hostname": False}
-    try:
-        if url.scheme in ("redis+sentinel", "rediss+sentinel"):
-            return _through_sentinel(config.redis_url, options)
-        # Who finds all connections busy waits for one: each call is brief, and Redis serves one at a time anyway.
-        pool = redis.BlockingConnectionPool.from_url(
-            config.redis_url, max_connections=CONNECTIONS_MAX, timeout=TIMEOUT_S, **options
-        )
-        return redis.Redis.from_pool(pool)
-    except ValueError:
-        raise errors.ConfigError(
-            "REDIS_URL takes redis://, rediss://, unix:// or redis+sentinel://host:port,host:port/name/db."
-        ) from None
-
-
-def _through_sentinel(address: str, options: dict[str, Any]) -> "redis.Redis":
-    """redis+sentinel://[user:password@]host:port,host:port/name[/db][?sentinel_password=…], or rediss+sentinel://."""
-    url = urlsplit(address)
-    credentials, _, hosts = url.netloc.rpartition("@")
-    user, _, password = credentials.partition(":")
-    name, _, db = url.path.strip("/").partition("/")
-    sentinels = [(host, int(port or 26379)) for host, _, port in (h.partition(":") for h in hosts.split(","))]
-    if not name:
-        raise ValueError("no service name")
-    options = options | {"db": int(db or 0), "ssl": url.scheme.startswith("rediss")}
-    if password:
-        options |= {"password": unquote(password), "username": unquote(user) or None}
-    # One that does not answer is passed over at once: there are others.
-    own = {"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S, "retry": Retry(NoBackoff(), 0)}
-    own |= {name: value for name, value in options.items() if name.startswith("ssl")}
-    if secret := parse_qs(url.query).get("sentinel_password"):
-        own["password"] = secret[0]
-    # redis-py has no types for its Sentinel.
-    found: Any = Sentinel(sentinels, sentinel_kwargs=own)  # type: ignore[no-untyped-call]
-    client: redis.Redis = found.master_for(name, **options)
-    return client
-
-
-def check(client: "redis.Redis") -> None:
+def check(store: Store) -> None:
     """Raise StoreUnavailable when Redis does not answer, StoreUnsuitable when it lacks JSON or sharded pub/sub."""
     try:
         # Not the name of a key that exists, such as that of the Celery queue.
-        send: Any = client.execute_command
-        guarded(lambda: send("JSON.GET", "parley:no-such-document"))
-        guarded(lambda: client.spublish("parley:nobody-listens", ""))
+        store.execute("JSON.GET", "parley:no-such-document")
+        store.execute("SPUBLISH", "parley:nobody-listens", "")
     except redis.exceptions.NoPermissionError as error:
         raise errors.StoreUnsuitable(f"This user of Redis may not do what is needed: {error}.") from error
     except redis.ResponseError as error:

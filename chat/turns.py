@@ -90,7 +90,7 @@ def renew(store: Store, turns: Sequence[Turn]) -> dict[str, list[Turn]]:
     )
     found: dict[str, list[Turn]] = {"stop": [], "fenced": []}
     for turn, answer in zip(turns, answers, strict=True):
-        if answer != ["go"]:
+        if answer not in (["go"], None):
             found["stop" if answer == ["stop"] else "fenced"].append(turn)
     return found
 
@@ -102,4 +102,4 @@ def _lease_ms(store: Store) -> int:
 def sweep(store: Store, again_ms: int = 2000) -> list[str]:
     """Name the conversations whose work nobody does; each is named again after `again_ms` if that does not change."""
     answers = store.run_all(("sweep", on, (again_ms,)) for on in keys.indexes())
-    return [conversation_id for found in answers for conversation_id in found]
+    return [conversation_id for found in answers for conversation_id in found or ()]

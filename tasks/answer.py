@@ -10,10 +10,9 @@ import kombu.utils.functional
 from celery.signals import worker_init, worker_shutting_down
 from celery.worker import worker as celery_worker
 
-from chat import store
 from chat.config import Config, from_environ
 from chat.errors import ChatError, StoreUnavailable, StoreUnsuitable
-from chat.store import Store
+from chat.store import Store, check
 from chat.turns import Turn
 from gptj.client import Model
 from tasks import celery, tiny
@@ -74,7 +73,7 @@ def start(**_: Any) -> None:
         vars(module)["sleep"] = time.sleep
     config = from_environ()
     try:
-        store.check(store.connect(config))
+        check(Store(config))
     except StoreUnsuitable as error:
         raise SystemExit(f"parley: {error.detail}") from None
     except StoreUnavailable:

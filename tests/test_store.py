@@ -15,7 +15,7 @@ from chat import keys
 from chat.config import Config
 from chat.conversation import Conversation
 from chat.errors import ConfigError, SchemaTooNew, StoreUnavailable, StoreUnsuitable
-from chat.store import Store, check, connect
+from chat.store import Store, check
 from chat.turns import Turn
 
 
@@ -39,7 +39,7 @@ def test_a_store_without_json_commands_is_named_as_unsuitable(tmp_path: Path) ->
     try:
         wait_for(path.exists)
         with pytest.raises(StoreUnsuitable):
-            check(connect(Config(redis_url=f"unix://{path}")))
+            check(Store(Config(redis_url=f"unix://{path}")))
     finally:
         process.end()
 
@@ -47,7 +47,7 @@ def test_a_store_without_json_commands_is_named_as_unsuitable(tmp_path: Path) ->
 def test_a_store_that_is_away_is_said_to_be_so_soon() -> None:
     begun = time.monotonic()
     with pytest.raises(StoreUnavailable):
-        check(connect(Config(redis_url=f"redis://:secret@127.0.0.1:{free_port()}")))
+        check(Store(Config(redis_url=f"redis://:secret@127.0.0.1:{free_port()}")))
     assert time.monotonic() - begun < 2
 
 
@@ -56,7 +56,7 @@ def test_a_silent_store_is_given_up_after_its_time_limit() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         begun = time.monotonic()
         with pytest.raises(StoreUnavailable):
-            check(connect(Config(redis_url=f"redis://127.0.0.1:{silent.getsockname()[1]}")))
+            check(Store(Config(redis_url=f"redis://127.0.0.1:{silent.getsockname()[1]}")))
         assert time.monotonic() - begun < 10
 
 
@@ -126,7 +126,7 @@ def test_a_redis_user_that_may_not_do_what_is_needed_is_told_so(store: Store, re
     store.client.execute_command("ACL", "SETUSER", "limited", "on", "nopass", "~*", "&*", "+@all", "-spublish")
     try:
         with pytest.raises(StoreUnsuitable, match="spublish"):
-            check(connect(Config(redis_url=f"{redis_url}?username=limited&password=x")))
+            check(Store(Config(redis_url=f"{redis_url}?username=limited&password=x")))
         store.client.execute_command("ACL", "SETUSER", "limited", "+spublish", "-info")
         assert answers(Config(redis_url=f"{redis_url}?username=limited&password=x"))
     finally:
@@ -136,7 +136,7 @@ def test_a_redis_user_that_may_not_do_what_is_needed_is_told_so(store: Store, re
 @pytest.mark.parametrize("address", ["http://host", "redis+sentinel://host:1", "redis://host:port"])
 def test_an_address_that_cannot_be_used_is_a_wrong_setting(address: str) -> None:
     with pytest.raises(ConfigError, match="REDIS_URL"):
-        connect(Config(redis_url=address))
+        Store(Config(redis_url=address))
 
 
 def test_a_conversation_of_a_newer_schema_is_refused(store: Store) -> None:
@@ -192,7 +192,7 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
 def test_certificates_are_verified_unless_told_otherwise(tls: int, tmp_path: Path) -> None:
     url = f"rediss://127.0.0.1:{tls}"
     with pytest.raises(StoreUnavailable):
-        check(connect(Config(redis_url=url)))
+        check(Store(Config(redis_url=url)))
     assert answers(Config(redis_url=f"{url}?ssl_ca_certs={tmp_path / 'certificate.pem'}"))
     assert answers(Config(redis_url=url, redis_tls_verify=False))
 
@@ -208,7 +208,7 @@ def test_sentinel_leads_to_the_primary(tmp_path: Path) -> None:
             wait_for(lambda: _listens(ports["sentinel"]))
             assert answers(Config(redis_url=f"redis+sentinel://{hosts}/main/0"))
             with pytest.raises(StoreUnavailable):
-                check(connect(Config(redis_url=f"redis+sentinel://{hosts}/other")))
+                check(Store(Config(redis_url=f"redis+sentinel://{hosts}/other")))
         finally:
             sentinel.end()
 

@@ -57,7 +57,7 @@ class TurnMachine(RuleBasedStateMachine):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.store = Repeating(replace(config, lease_s=60.0, pending_max=PENDING_MAX))
-        self.live = Live(self.store)
+        self.live = Live(self.store.client)
         self.turns: dict[int, Turn] = {}
         self.open()
 
@@ -387,7 +387,7 @@ class TurnMachine(RuleBasedStateMachine):
 
     def places(self) -> tuple[bool, bool]:
         """Whether it is in its bucket's ready index, and in its leased one."""
-        ready, leased = keys.conversation(self.chat.id)[6:]
+        ready, leased = keys.conversation(self.chat.id)[6:8]
         found = [self.store.client.zscore(index, self.chat.id) for index in (ready, leased)]
         return found[0] is not None, found[1] is not None
 

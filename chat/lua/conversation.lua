@@ -1,7 +1,7 @@
 -- In front of every script that works on one conversation: it must exist and be open to the caller.
 -- KEYS come in the order of chat/keys.py. ARGV[1] is who asks: an account, '' for a guest, '*' for a worker.
 local SCHEMA, LOG_MAX, IDS_MAX, REPLACED_MAX = 1, 256, 1000, 20
-local DOC, RUN, PARTIAL, IDS, LOG, DELTAS, READY, LEASED = unpack(KEYS)
+local DOC, RUN, PARTIAL, IDS, LOG, DELTAS, READY, LEASED, COUNTS = unpack(KEYS)
 local id = string.match(DOC, '}:(.*)$')
 
 local run = {}
@@ -29,7 +29,7 @@ if run.server ~= server then
 end
 
 -- What /metrics tells of turns is counted where it happens: nothing that dies takes a count with it.
-local function tally(name, by) redis.call('HINCRBY', string.match(DOC, '^{.-}:') .. 'counts', name, by or 1) end
+local function tally(name, by) redis.call('HINCRBY', COUNTS, name, by or 1) end
 local function observe(name, ms)
   local limit = 50
   while limit < ms and limit < 102400 do limit = limit * 2 end

@@ -4,8 +4,10 @@ local ready, leased, most = KEYS[1], KEYS[2], 100
 local bucket = string.match(ready, '^({.*}:)')
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', leased, '-inf', now, 'LIMIT', 0, most)) do
   local run = bucket .. id .. ':run'
+  -- Asked first: while the slot moves to another node of a cluster this fails, and nothing must have been done.
+  local there = redis.call('EXISTS', run) == 1
   redis.call('ZREM', leased, id)
-  if redis.call('EXISTS', run) == 1 then
+  if there then
     redis.call('HINCRBY', run, 'strikes', 1)
     redis.call('HDEL', run, 'lease')
     redis.call('ZADD', ready, now, id)
