@@ -98,6 +98,7 @@ def server(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def web(redis_url: str, log: Path, **settings: str) -> Process:
     port = settings.setdefault("PORT", str(free_port()))
     given = {"REDIS_URL": redis_url, "BROKER_URL": broker(redis_url), "SECRET_KEY": "for tests"}
+    given["TMPDIR"] = str(log.parent)  # so that nothing is left of one that was killed
     process = Process(WEB, log, **(given | settings))
     process.address = f"http://127.0.0.1:{port}"
     wait_for(lambda: process.popen.poll() is not None or answers(process.address))
