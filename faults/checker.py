@@ -197,7 +197,9 @@ def _text(sent: Sent, reply: Json, ends: list[Entry]) -> Iterator[Finding]:
 
 
 def _knows_all(log: Log, stored: list[Json]) -> Iterator[Finding]:
-    """Whoever stayed to the end has seen the end of every turn since its last reset."""
+    """Nobody was told that the conversation is gone, and whoever stayed has seen all ends since its last reset."""
+    for entry in (entry for entry in log.entries if entry.kind == "gone"):
+        yield Finding(entry.at, "lost", log.name, "the conversation, it was told")
     if log.left or not log.whole:
         return
     resets = [entry for entry in log.entries if entry.kind == "reset"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from random import Random
-from threading import Condition, Event, Thread
+from threading import Condition, Thread
 from typing import Any, NamedTuple
 
 import requests
@@ -164,15 +164,14 @@ class Conversation(Story):
 
     def settle(self) -> None:
         """Fetch the final documents."""
-        pages: list[Json] = []
-        while not pages or pages[0]["first"] > 0:
-            before = {"before": pages[0]["first"]} if pages else {}
-            query = "&".join(f"{name}={value}" for name, value in ({"limit": 50} | before).items())
-            pages.insert(0, self.call("GET", f"{self.path}/messages?{query}").json())
+        pages, before = list[Json](), ""
+        while before != "&before=0":
+            page = self.call("GET", f"{self.path}/messages?limit=50{before}").json()
+            pages, before = page["messages"] + pages, f"&before={page['first']}"
         self.final = {
             "snapshot": self.call("GET", self.path).json(),
             "export": self.call("GET", f"{self.path}/export?format=json").json(),
-            "pages": [message for page in pages for message in page["messages"]],
+            "pages": pages,
         }
 
     def _must_repeat(self, answer: requests.Response) -> bool:
@@ -221,7 +220,10 @@ class Conversation(Story):
     def socket(self, after: str = "") -> ClientConnection:
         """A WebSocket to the conversation."""
         address = f"ws{self.address.removeprefix('http')}{self.path}/socket?after={after}"
-        return connect(address, open_timeout=CONNECT_S, close_timeout=0.5, ping_timeout=SILENCE_S, compression=None)
+        return connect(
+            address, open_timeout=CONNECT_S, close_timeout=0.5, compression=None,
+            ping_interval=SILENCE_S / 2, ping_timeout=SILENCE_S / 2,
+        )  # fmt: skip
 
 
 class Watcher(Thread):
@@ -235,16 +237,15 @@ class Watcher(Thread):
         self.conversation, self.rng, self.slow_s, self.leaves_at = conversation, rng, slow_s, leaves_at
         self.transports, self.stays_s = transports, stays_s
         self.log = Log(name, slow=slow_s > 0)
-        self.told_to_go = Event()
         self._switch_at = 0.0
 
     def run(self) -> None:
-        while not self.told_to_go.is_set() and time.monotonic() < self.leaves_at:
+        while time.monotonic() < self.leaves_at:
             self._switch_at = time.monotonic() + self.rng.uniform(*self.stays_s)
             try:
                 for entry in getattr(self, f"_{self.rng.choice(self.transports)}")():
                     self._see(entry)
-                    if time.monotonic() > min(self._switch_at, self.leaves_at) or self.told_to_go.is_set():
+                    if time.monotonic() > min(self._switch_at, self.leaves_at):
                         break
                 self._write("left")
             except Gone:
@@ -283,7 +284,7 @@ class Watcher(Thread):
             with self.conversation.socket(self.log.position) as socket:
                 self._write("connected")
                 while True:
-                    yield framed(json.loads(socket.recv(timeout=SILENCE_S)))
+                    yield framed(json.loads(socket.recv()))
         except InvalidHandshake:
             raise EOFError from None
         except ConnectionClosed as closed:

@@ -30,75 +30,38 @@ class Mutant:
 
 
 FENCED = "if run.fence ~= fence or not deliver("
-MUTANTS = (
-    Mutant(
-        "no fence",
-        (
-            ("chat/lua/emit.lua", FENCED, "if not deliver("),
-            ("chat/lua/finish.lua", FENCED, "if not current_turn() or not deliver("),
-            ("chat/lua/renew.lua", "if run.fence ~= ARGV[2] then", "if not current_turn() then"),
-        ),
-        "worker: frozen for twice its lease",
-    ),
-    Mutant(
-        "no idempotency",
-        (("chat/lua/accept.lua", "if known then", "if false then"),),
-        "network: answers lost between clients and web",
-    ),
-    Mutant(
-        "replay before subscribe",
-        (
-            (
-                "app/hub.py",
-                "        # Subscribe before reading: the other way round loses what is published in between.\n",
-                "        early = conversation.read(position)\n",
-            ),
-            (
-                "app/hub.py",
-                "                    batch = conversation.read(position)\n",
-                "                    batch, early = early or conversation.read(position), None\n",
-            ),
-        ),
-        "network: clients come while turns end, Redis far away",
-    ),
-    Mutant(
-        "no sweep",
-        (
-            (
-                "tasks/keeper.py",
-                "for conversation_id in turns.sweep(self._store):",
-                "for conversation_id in turns.sweep(self._store)[:0]:",
-            ),
-        ),
-        "worker: SIGKILL in mid-reply",
-    ),
-    Mutant(
-        "publish before store",
-        (
-            (
-                "chat/lua/emit.lua",
-                FENCED,
-                "if units > 0 then\n"
-                "  redis.call('SPUBLISH', DOC .. ':live', event_id(run.n + 1) .. '\\ndelta\\n' .. ARGV[7])\nend\n"
-                + FENCED,
-            ),
-        ),
-        "worker: frozen for twice its lease",
-    ),
-    Mutant(
-        "no hole detection",
-        (
-            (
-                "app/watch.py",
-                "if event.position.epoch != after.epoch or event.position.n > after.n + 1:\n                break\n"
-                "            if event.position.n == after.n + 1:",
-                "if event.position.n > after.n:",
-            ),
-            ("app/watch.py", "if newest is None or watch.newest != newest:", "if False:"),
-        ),
-        "redis: CLIENT KILL pubsub",
-    ),
+PUBLISH = (
+    "if units > 0 then redis.call('SPUBLISH', DOC .. ':live', event_id(run.n + 1) .. '\\ndelta\\n' .. ARGV[7]) end\n"
 )
+SUBSCRIBE_FIRST = "        # Subscribe before reading: the other way round loses what is published in between.\n"
+HOLE = """if event.position.epoch != after.epoch or event.position.n > after.n + 1:
+                break
+            if event.position.n == after.n + 1:"""
+MUTANTS = (
+    Mutant("no fence", (
+        ("chat/lua/emit.lua", FENCED, "if not deliver("),
+        ("chat/lua/finish.lua", FENCED, "if not current_turn() or not deliver("),
+        ("chat/lua/renew.lua", "if run.fence ~= ARGV[2] then", "if not current_turn() then"),
+    ), "worker: frozen for twice its lease"),
+    Mutant("no idempotency", (
+        ("chat/lua/accept.lua", "if known then", "if false then"),
+    ), "network: answers lost between clients and web"),
+    Mutant("replay before subscribe", (
+        ("app/hub.py", SUBSCRIBE_FIRST, "        early = conversation.read(position)\n"),
+        ("app/hub.py", "batch = conversation.read(position)\n",
+         "batch, early = early or conversation.read(position), None\n"),
+    ), "network: clients come while turns end, Redis far away"),
+    Mutant("no sweep", (
+        ("tasks/keeper.py", "in turns.sweep(self._store):", "in turns.sweep(self._store)[:0]:"),
+    ), "worker: SIGKILL in mid-reply"),
+    Mutant("publish before store", (
+        ("chat/lua/emit.lua", FENCED, PUBLISH + FENCED),
+    ), "worker: frozen for twice its lease"),
+    Mutant("no hole detection", (
+        ("app/watch.py", HOLE, "if event.position.n > after.n:"),
+        ("app/watch.py", "if newest is None or watch.newest != newest:", "if False:"),
+    ), "redis: CLIENT KILL pubsub"),
+)  # fmt: skip
 
 
 def main() -> None:

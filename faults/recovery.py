@@ -59,9 +59,10 @@ class Timelines:
     def _reconnected(self, began: float, over: float, until: float) -> list[float]:
         found = []
         for log in (log for conversation in self._conversations for log in conversation.logs if log.whole):
-            lost = any(entry.kind == "lost" and began <= entry.at < until for entry in log.entries)
-            back = next((e.at for e in log.entries if e.kind == "connected" and began < e.at < until), None)
-            found += [max(0.0, back - over)] if lost and back else []
+            within = [entry for entry in log.entries if began <= entry.at < until]
+            lost = next((entry.at for entry in within if entry.kind == "lost"), until)
+            back = next((entry.at for entry in within if entry.kind == "connected" and entry.at > lost), None)
+            found += [max(0.0, back - over)] if back else []
         return found
 
     def _gone_on(self, began: float, over: float, until: float) -> list[float]:

@@ -65,6 +65,7 @@ BROKEN: dict[str, tuple[str, Callable[[Story], object]]] = {
     "an end that one client did not get": ("lost", lambda story: story.logs[1].entries.pop(6)),
     "a message that is not stored": ("lost", lambda story: stored(story).clear()),
     "a reply that is not stored": ("lost", lambda story: stored(story).pop()),
+    "a client that was told that all is gone": ("lost", lambda s: s.logs[1].entries.append(Entry(20, "gone"))),
     "an event that came twice": ("doubled", lambda s: s.logs[1].entries.insert(5, s.logs[1].entries[4])),
     "a message that is stored twice": ("doubled", lambda story: stored(story).extend([HUMAN, BOT])),
     "events that changed places": ("reordered", lambda s: s.logs[1].entries.insert(5, s.logs[1].entries.pop(4))),
