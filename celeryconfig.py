@@ -22,8 +22,6 @@ worker_concurrency = _config.worker_concurrency
 # A ring that waits behind others in a busy worker expires; the fewer of them the better.
 worker_prefetch_multiplier = 1
 worker_disable_rate_limits = True
-# Whoever reaches the broker could read the ids of running tasks through it, or end workers.
-worker_enable_remote_control = False
 worker_send_task_events = False
 worker_redirect_stdouts = False
 broker_connection_retry_on_startup = True

@@ -9,6 +9,7 @@ from typing import Any
 import kombu.utils.functional
 from celery.signals import worker_init, worker_shutting_down
 from celery.worker import worker as celery_worker
+from celery.worker.request import Request
 
 from chat.config import Config, from_environ
 from chat.errors import ChatError, StoreUnavailable, StoreUnsuitable
@@ -38,7 +39,14 @@ class Worker:
 _worker: Worker | None = None
 
 
-@celery.task(name="tasks.answer")
+class Ring(Request):
+    """What is known of a running task: its argument, the id that opens a guest's conversation, is not told."""
+
+    def info(self, safe: bool = False) -> Any:
+        return {**super().info(safe), "args": "(…)"}
+
+
+@celery.task(name="tasks.answer", Request=Ring)
 def answer(conversation_id: str) -> None:
     """Answer the next message of a conversation, if there is one and no other worker does."""
     worker, turn = _worker, None

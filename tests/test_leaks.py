@@ -147,8 +147,8 @@ def test_nothing_secret_is_written_down_or_told(
             body = {"text": f"{CANARY} asks", "id": f"{CANARY}-m1"}
             assert session.post(address, json=body, timeout=10).status_code == 202  # type: ignore[attr-defined]
         model_stub.wait_held(2)
-        # `celery inspect active` would show the ids of running tasks.
-        assert celery.control.inspect(timeout=1, limit=1).active() is None
+        [running] = celery.control.inspect(timeout=10, limit=1).active().values()
+        assert {task["name"] for task in running} == {"tasks.answer"}
         # The worker's own errors: a reply that breaks off three times, and a conversation that cannot be read.
         model_stub.behave("error_in_stream")
         model_stub.release()
@@ -161,7 +161,7 @@ def test_nothing_secret_is_written_down_or_told(
     wait_for(lambda: broken.id[:8] in worker.log.read_text(), within_s=20)
     told = [answer.text for session in (requests.Session(), ada) for answer in _refused(session, web, chats, broken)]
     told += socket_mistakes(web.address, chats[0].id)
-    sources = {"an answer": told, "monitoring": list(map(repr, events))}
+    sources = {"an answer": told, "monitoring": list(map(repr, [*events, *running]))}
     for process in (web, worker):
         process.end()
         sources[process.log.name] = process.log.read_text().splitlines()
