@@ -256,7 +256,9 @@ class TurnMachine(RuleBasedStateMachine):
     def give_back(self, turn: Turn, strike: bool, again: bool) -> None:
         self.contract.settle()
         running = self.contract.running
-        strikes = running.strikes if running else 0
+        # Who gives a turn back is alive: what a sweep has counted was no death.
+        swept = running is not None and running.lease is None
+        strikes = running.strikes - swept if running else 0
         # The repeat finds that it holds nothing any more, which is what it wanted.
         answer = (lambda _: FencedOff) if again else (lambda _: None)
         if self.write(turn, again, lambda: turn.release(strike), answer):
