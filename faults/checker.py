@@ -58,12 +58,15 @@ class Replay:
         self.texts: dict[str, str] = {}
         self.attempts: dict[tuple[str, str], int] = {}
         self._events, self._last, self._ids = events, "", set[str]()
+        # Whether nothing is missing since the running turn began: who comes late to its end gets no deltas any more.
+        self._unbroken = False
         for entry in log.entries:
             if entry.kind == "reset":
                 self._reset(entry)
             elif entry.kind in ("accepted", "started", "delta", *ENDS):
-                follows = self._move(entry) if log.whole else False
-                self._show(entry, follows)
+                if log.whole:
+                    self._move(entry)
+                self._show(entry)
 
     def _find(self, entry: Entry, kind: str, what: str) -> None:
         self.findings.append(Finding(entry.at, kind, self.log.name, f"{what} at {entry.kind} {entry.id}"))
@@ -72,10 +75,10 @@ class Replay:
         turn = entry.data["turn"]
         self.texts = {turn["reply_id"]: turn["text"]} if turn else {}
         self.attempts = {(entry.id.partition("-")[0], turn["reply_id"]): turn["attempt"]} if turn else {}
-        self._last, self._ids = entry.id, set()
+        self._last, self._ids, self._unbroken = entry.id, set(), self.log.whole
 
-    def _move(self, entry: Entry) -> bool:
-        """Check the position that an event moves the client to; whether it follows the last one directly."""
+    def _move(self, entry: Entry) -> None:
+        """Check the position that an event moves the client to."""
         last, self._last = self._last, entry.id
         if entry.id in self._ids:
             self._find(entry, "doubled", "seen before")
@@ -90,9 +93,9 @@ class Replay:
                 if missed and missed.kind != "delta":
                     self._find(entry, "lost", f"{missed.kind} {missed.id} did not come before it")
         self._ids.add(entry.id)
-        return _number(entry.id) == _number(last) + 1
+        self._unbroken &= _number(entry.id) == _number(last) + 1
 
-    def _show(self, entry: Entry, follows: bool) -> None:
+    def _show(self, entry: Entry) -> None:
         data, reply_id = entry.data, entry.data.get("reply_id", "")
         if entry.kind == "started":
             # In another epoch the stream of one turn brings its client up to date anew.
@@ -100,6 +103,7 @@ class Replay:
             if data["attempt"] <= self.attempts.get(attempt, 0):
                 self._find(entry, "doubled", f"attempt {data['attempt']} again")
             self.texts[reply_id], self.attempts[attempt] = "", data["attempt"]
+            self._unbroken = self.log.whole
         elif entry.kind == "delta":
             have = self.texts.get(reply_id)
             if have is None or data["offset"] != units(have):
@@ -108,7 +112,7 @@ class Replay:
             self.texts[reply_id] = (have or "") + data["text"]
         elif "message" in data and entry.kind in ENDS:
             text, have = data["message"]["text"], self.texts.pop(data["message"]["id"], "")
-            if not text.startswith(have) or (follows and have != text):
+            if not text.startswith(have) or (self._unbroken and have != text):
                 self._find(entry, "differing", f"shown {have[-40:]!r}, told {text[-40:]!r}")
 
 
