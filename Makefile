@@ -10,7 +10,7 @@ LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --g
 LOCKS := requirements.txt requirements-dev.txt requirements-node.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev system-packages run client dev test test-quick fuzz lint model-check faults faults-quick faults-long faults-mutants size reset model lock audit settings pictures
+.PHONY: help setup setup-dev system-packages run client dev test test-quick fuzz lint model-check faults faults-quick faults-long faults-mutants faults-failover size reset model lock audit settings pictures
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ faults-long: setup-dev  ## The same with 3,000 messages: an hour
 
 faults-mutants: setup-dev  ## Show that the fault matrix finds what it is to find: break the product's own code
 	@$(PY) -m faults.mutants
+
+faults-failover: setup-dev  ## The same with Sentinels and on a cluster: failovers, crashes, a slot that moves; ten minutes
+	@$(PY) -m faults.failover --times 2 $(if $(SEED),--seed $(SEED))
 
 size: setup  ## Print how many lines there are, and the longest functions
 	@$(PY) -m tools.size
