@@ -58,13 +58,18 @@ class Search:
         found = self.store.execute(*command)
         return [(name, int(at)) for name, at in zip(found[::2], found[1::2], strict=True)]
 
+    @property
+    def _at(self) -> str:
+        """All that is searched of an account is on one node of a cluster, and so is the index to ask."""
+        return keys.account(self.account).document
+
     def _indexed(self, words: list[str], below: str, most: int) -> list[Row]:
         try:
             return self._search(words, below, most)
         except redis.ResponseError:
             # There is no index yet; or there is one now, as somebody else makes it.
             with suppress(redis.ResponseError):
-                self.store.execute("FT.CREATE", _INDEX, *_SCHEMA.split())
+                self.store.execute("FT.CREATE", _INDEX, *_SCHEMA.split(), key=self._at)
             return self._search(words, below, most)
 
     def _search(self, words: list[str], below: str, most: int) -> list[Row]:
@@ -73,10 +78,10 @@ class Search:
         asked = " ".join(f"({word}|{word}*)" for word in words)
         query = f"@owner:{{{owner}}} @at:[-inf {below}] {asked}"
         # Where there is no index, nobody needs the copies.
-        self.store.execute("FT.SEARCH", _INDEX, query, "LIMIT", 0, 0, "DIALECT", 2)
+        self.store.execute("FT.SEARCH", _INDEX, query, "LIMIT", 0, 0, "DIALECT", 2, key=self._at)
         self._refresh()
         command = ("SORTBY", "at", "DESC", "LIMIT", 0, most, "RETURN", 1, "at", "DIALECT", 2)
-        found = self.store.execute("FT.SEARCH", _INDEX, query, *command)
+        found = self.store.execute("FT.SEARCH", _INDEX, query, *command, key=self._at)
         prefix = keys.searched(self.account, "")
         return [(key.removeprefix(prefix), int(at)) for key, (_, at) in zip(found[1::2], found[2::2], strict=True)]
 
