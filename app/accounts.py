@@ -1,5 +1,8 @@
 """Accounts over HTTP: sign up, log in and out, change the password, leave."""
 
+from contextlib import suppress
+from ipaddress import IPv6Address, IPv6Network
+
 from flask import request
 
 from app import logins, schemas
@@ -84,4 +87,9 @@ def _confirmed(password: str) -> Account:
 
 
 def _address() -> str:
-    return request.remote_addr or "unknown"
+    """Where the request comes from; of IPv6 the network, as one customer has 2**64 addresses or more."""
+    address = request.remote_addr or "unknown"
+    with suppress(ValueError):
+        if not IPv6Address(address).ipv4_mapped:
+            return str(IPv6Network(f"{address}/64", strict=False))
+    return address

@@ -86,13 +86,12 @@ class Credentials(Schema):
     )
 
 
-class NewPassword(Schema):
-    password = fields.String(required=True, validate=validate.Length(*PASSWORD_CHARS))
-    new_password = fields.String(required=True, validate=validate.Length(*PASSWORD_CHARS))
-
-
 class Deletion(Schema):
     password = fields.String(required=True, validate=validate.Length(*PASSWORD_CHARS))
+
+
+class NewPassword(Deletion):
+    new_password = fields.String(required=True, validate=validate.Length(*PASSWORD_CHARS))
 
 
 class PageQuery(Schema):
@@ -200,6 +199,7 @@ class About(Schema):
     demo = fields.Boolean()
     limits = fields.Nested(Limits)
     registration = fields.String(validate=validate.OneOf(["open", "closed"]))
+    account = fields.String(allow_none=True)
 
 
 class Account(Schema):
