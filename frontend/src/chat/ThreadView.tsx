@@ -31,14 +31,14 @@ export function ThreadView({ chat, state, onEdit }: Props) {
   };
   return (
     <div className="relative min-h-0 flex-1">
-      <div ref={boxRef} tabIndex={0} role="region" aria-label={t.thread} className="thread">
+      <div ref={boxRef} tabIndex={0} role="log" aria-live="off" aria-label={t.thread} className="thread">
         <div ref={contentRef} className="mx-auto max-w-3xl px-4 pt-6 pb-10 md:px-6">
           {thread.first > 0 && (
             <p className="mb-6 text-center">
               <Button onClick={() => void hold(() => chat.earlier())}>{t.earlier}</Button>
             </p>
           )}
-          <div role="log" aria-live="off" aria-label={t.thread} className="flex flex-col gap-6">
+          <div className="flex flex-col gap-6">
             {thread.messages.map((message) =>
               message.role === "human" ? (
                 <Human key={message.id} text={message.text} at={message.at} />
@@ -51,16 +51,19 @@ export function ThreadView({ chat, state, onEdit }: Props) {
               <Reply key={thread.turn.reply_id} text={thread.turn.text} growing again={thread.turn.attempt > 1} stopping={state.stopping} />
             )}
             {thread.pending.map(({ id, text, at }, index) => (
-              <Human key={id} text={text} at={at} waiting={index + (thread.turn ? 1 : 0)} onCancel={() => void takeBack(id, text)} />
+              <Human key={id} text={text} at={at} state={t.waiting(index + (thread.turn ? 1 : 0))} onCancel={() => void takeBack(id, text)} />
             ))}
-            {sent.map(({ id, text, at, state: how, problem }) => (
-              <Human key={id} text={text} at={at} sending={how !== "failed"} problem={how === "failed" ? problem ?? "" : undefined}
-                onRetry={() => chat.resend(id)}
-                onEdit={() => {
-                  chat.discard(id);
-                  onEdit(text);
-                }} />
-            ))}
+            {sent.map(({ id, text, at, state: how, problem }) => {
+              const unsend = () => {
+                chat.discard(id);
+                onEdit(text);
+              };
+              return how === "failed" ? (
+                <Human key={id} text={text} at={at} problem={problem ?? ""} onRetry={() => chat.resend(id)} onEdit={unsend} />
+              ) : (
+                <Human key={id} text={text} at={at} state={state.held ? t.held[state.held] : t.sending} onCancel={state.held ? unsend : undefined} />
+              );
+            })}
           </div>
         </div>
       </div>
