@@ -30,7 +30,7 @@ export function App() {
   const wide = useMedia("(min-width: 48rem)");
   const [side, setSide] = useState(() => !load("side_hidden", false));
   const [drawer, setDrawer] = useState(false);
-  const connection = useConnection(chat.id ? state.link : "open", who.is === "ended");
+  const connection = useConnection(chat.id ? state.link : state.held === "network" ? "broken" : "open", who.is === "ended");
   const title = conversations.list.find(({ id }) => id === chat.id)?.title ?? state.thread.title;
   useEffect(() => {
     document.title = title ? `${title} · Parley` : "Parley";
@@ -84,7 +84,7 @@ export function App() {
       {wide && side && <aside aria-label={t.menu} className="w-68 shrink-0 border-r border-line">{sidebar}</aside>}
       {!wide && drawer && <Drawer onClose={() => setDrawer(false)}>{sidebar}</Drawer>}
       <main className="relative flex min-w-0 flex-1 flex-col">
-        <header className="flex h-14 shrink-0 items-center gap-1 px-2">
+        <header className="flex h-14 shrink-0 items-center gap-1 px-2 short:h-11">
           {!(wide && side) && (
             <Button kind="icon" label={t.openMenu} className="size-10!" onClick={() => showSide(true)}>
               {wide ? <PanelLeftOpen size={18} aria-hidden /> : <MenuIcon size={20} aria-hidden />}

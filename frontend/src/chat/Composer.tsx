@@ -86,15 +86,15 @@ export function Composer({ name, max, running, stopping, onSend, onStop, ref }: 
         send();
       }}
     >
-      <div className="box flex flex-col bg-raised p-2">
+      <div className="box flex flex-col bg-raised p-2 max-md:flex-row max-md:items-end short:flex-row short:items-end">
         <textarea
           ref={area} rows={1} value={text} aria-label={t.message} placeholder={t.placeholder} enterKeyHint="send"
-          className="max-h-56 w-full resize-none bg-transparent px-3 pt-2 pb-1 leading-relaxed outline-none"
+          className="max-h-56 w-full resize-none bg-transparent px-3 pt-2 pb-1 leading-relaxed outline-none short:max-h-20"
           onChange={(event) => write(event.target.value)}
           onKeyDown={onKeyDown}
         />
-        <div className="flex min-h-9 items-center justify-end gap-2 pl-3">
-          <p className="hint mr-auto hidden text-xs text-faint md:block">{t.keys}</p>
+        <div className="flex min-h-9 shrink-0 items-center justify-end gap-2 md:pl-3">
+          <p className="mr-auto text-xs text-faint max-md:hidden short:hidden">{t.keys}</p>
           {length > 0 && (
             <p className={`text-xs tabular-nums ${length > max ? "font-medium text-danger" : "text-faint"}`}>
               {length > max ? t.tooLong(length - max) : t.left(max - length)}

@@ -8,11 +8,11 @@ import { Logo } from "./Logo";
 /** What is shown where there is no message yet. */
 export function Hello() {
   return (
-    <div className="flex min-h-0 flex-1 flex-col items-center justify-end gap-4 px-6 pb-7 text-center">
-      <Logo size={44} />
+    <div className="flex min-h-0 flex-1 flex-col items-center justify-end gap-4 px-6 pb-7 text-center short:pb-3">
+      <Logo size={44} className="short:hidden" />
       <div>
         <h2 className="text-2xl font-semibold text-balance md:text-[1.75rem]">{t.hello}</h2>
-        <p className="mt-1.5 text-faint">{t.tagline}</p>
+        <p className="mt-1.5 text-faint short:hidden">{t.tagline}</p>
       </div>
     </div>
   );
@@ -20,10 +20,10 @@ export function Hello() {
 
 export function Examples({ texts, onPick }: { texts: string[]; onPick: (text: string) => void }) {
   return (
-    <ul className="mx-auto flex w-full max-w-3xl flex-[1.3] flex-wrap content-start justify-center gap-2 px-4 pt-2">
+    <ul className="mx-auto flex w-full max-w-lg flex-[1.3] flex-wrap short:flex-none short:flex-nowrap short:justify-start short:overflow-x-auto short:pb-3 content-start justify-center gap-2 px-4 pt-2">
       {texts.map((text) => (
         <li key={text}>
-          <Button className="h-auto! min-h-9 px-4! py-1.5 text-left font-normal!" onClick={() => onPick(text)}>{text}</Button>
+          <Button className="h-auto! min-h-9 px-4! py-1.5 text-left font-normal! short:whitespace-nowrap" onClick={() => onPick(text)}>{text}</Button>
         </li>
       ))}
     </ul>
@@ -37,7 +37,7 @@ export function DemoBanner() {
   return (
     <p role="note" className="mx-3 mt-1 flex items-center gap-2.5 self-center rounded-full bg-warn-soft py-1 pr-1.5 pl-3.5 text-xs text-warn">
       <FlaskConical size={14} aria-hidden className="shrink-0" />
-      <span>{t.demo} <span className="font-medium">{t.demoHint}</span></span>
+      <span>{t.demo} <span className="font-medium short:hidden">{t.demoHint}</span></span>
       <Button kind="icon" label={t.close} className="size-6! text-warn!" onClick={() => setShown(false)}>
         <X size={14} aria-hidden />
       </Button>
