@@ -230,8 +230,10 @@ def test_eight_tabs_share_one_stream(
 
 
 def test_a_tab_that_is_killed_leaves_no_stream_behind(server: str, store: Store, visit: Visit) -> None:
-    page, _another = visit.page(server), visit.page(server)
-    send(page, "Hi")
+    page, another = visit.page(server), visit.page(server)
+    for tab in (another, page):
+        send(tab, "Hi")
+        conversation(tab, store)
     chat = conversation(page, store)
     turn = begin(store, chat)
     turn.emit("Hel")

@@ -18,7 +18,7 @@ export class Problem extends Error {
 /** What happens when the server no longer knows who asks; the session sets it. */
 export const onSignedOut = { call: (): void => undefined };
 
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 15_000;
 
 type Method = "GET" | "POST" | "PATCH" | "DELETE";
 

@@ -166,6 +166,15 @@ describe("the hub", () => {
     expect(Source.open).toEqual([]);
   });
 
+  it("does not wait long for an answer over a connection that may be dead", () => {
+    watching();
+    vi.advanceTimersByTime(10_000);
+    expect(Source.all).toHaveLength(2);
+    newest().opens();
+    vi.advanceTimersByTime(30_000);
+    expect(Source.all).toHaveLength(2);
+  });
+
   it("leaves for a tab that was killed", async () => {
     const granted: (() => void)[] = [];
     vi.stubGlobal("navigator", { locks: { request: (_: string, grant: () => void) => Promise.resolve(granted.push(grant)) } });

@@ -20,6 +20,8 @@ const FRESH_MS = 20_000;
 const AGAIN_MAX_MS = 15_000;
 // Two and a half of the pings that the server sends when nothing else happens.
 const SILENT_MAX_MS = 37_500;
+// The server begins to answer at once. A browser may ask over an old connection that is dead without its knowing.
+const ANSWER_MAX_MS = 10_000;
 
 /** One conversation's stream, shared by all who watch it. It knows the thread, so that late comers need not ask. */
 class Stream {
@@ -49,7 +51,7 @@ class Stream {
     // A new EventSource sends no Last-Event-ID.
     const after = this.thread.position ? `?after=${encodeURIComponent(this.thread.position)}` : "";
     const source = (this.source = new EventSource(`/api/conversations/${this.id}/events${after}`));
-    this.again(SILENT_MAX_MS);
+    this.again(ANSWER_MAX_MS);
     source.onopen = () => {
       this.failures = 0;
       this.alive();
