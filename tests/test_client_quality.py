@@ -191,6 +191,9 @@ def test_a_screen_reader_hears_of_a_reply_when_it_begins_and_when_it_ends(
     expect(page.get_by_role("log")).to_have_attribute("aria-live", "off")
     turn.finish("completed")
     expect(status).to_have_text("The reply is complete")
+    page.reload()
+    expect(messages(page, "Parley")).to_contain_text("Some words")
+    expect(status).to_have_text("")
 
 
 def test_a_reply_can_neither_run_nor_load_nor_leak_anything(server: str, store: Store, visit: Visit) -> None:

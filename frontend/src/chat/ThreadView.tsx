@@ -1,5 +1,5 @@
 import { ArrowDown } from "lucide-react";
-import { useEffect } from "react";
+import { useEffect, useState } from "react";
 import { Button } from "../shell/Button";
 import { t } from "../texts";
 import type { Chat, ChatState } from "./chat";
@@ -23,6 +23,10 @@ export function ThreadView({ chat, state, onEdit }: Props) {
   useEffect(() => {
     if (newest) jump();
   }, [newest, jump]);
+
+  // What was complete before is no news.
+  const [begun, setBegun] = useState(false);
+  if (thread.turn && !begun) setBegun(true);
 
   const idle = !thread.turn && !thread.pending.length && !sent.length;
   const last = thread.messages.at(-1)?.id;
@@ -67,7 +71,7 @@ export function ThreadView({ chat, state, onEdit }: Props) {
           </div>
         </div>
       </div>
-      <p role="status" className="sr-only">{announcement(thread)}</p>
+      <p role="status" className="sr-only">{begun && announcement(thread)}</p>
       {away && (
         <Button onClick={jump} className="arrive absolute bottom-4 left-1/2 -translate-x-1/2 bg-raised shadow-md">
           <ArrowDown size={16} aria-hidden />

@@ -20,7 +20,7 @@ interface Props {
 
 /** Past conversations, and who is here. */
 export function Sidebar({ conversations, current, isGuest, account, onOpen, onRemove, onHide, inDrawer }: Props) {
-  const { list, query, search, more, showMore } = conversations;
+  const { list, looked, query, search, more, showMore } = conversations;
   const Hide = inDrawer ? X : PanelLeftClose;
   return (
     <div className="flex h-full flex-col bg-side">
@@ -55,7 +55,7 @@ export function Sidebar({ conversations, current, isGuest, account, onOpen, onRe
             </ul>
           </section>
         ))}
-        {!list.length && !more && <p className="px-3 py-4 text-sm text-faint">{query ? t.noResults : t.noChats}</p>}
+        {looked && !list.length && !more && <p className="px-3 py-4 text-sm text-faint">{query ? t.noResults : t.noChats}</p>}
         {more && <Button kind="row" className="text-faint" onClick={showMore}>{query ? t.searchOn : t.more}</Button>}
       </nav>
       {isGuest && list.length > 0 && <p className="px-5 pb-2 text-xs text-faint">{t.guestNote}</p>}

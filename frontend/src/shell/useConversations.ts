@@ -12,6 +12,8 @@ const TITLE_MAX_CHARS = 60;
 
 export interface Conversations {
   list: Listed[];
+  /** What there is has been looked for. */
+  looked: boolean;
   more: boolean;
   query: string;
   search: (query: string) => void;
@@ -85,7 +87,7 @@ export function useConversations(who: Who, ttl_s: number, onProblem: (detail: st
     const renamed = (list: Listed[], id: string, title: string) => list.map((one) => (one.id === id ? { ...one, title } : one));
     return {
       list: conversations.filter(({ id }) => id !== removing),
-      more: Boolean(next), query, search, remove, removing, undo, hold,
+      looked: page !== NOTHING, more: Boolean(next), query, search, remove, removing, undo, hold,
       showMore: () => void reload(page),
       touch: (id, text) => {
         if (who.is === "guest") remember(id, text);
