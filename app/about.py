@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 from flask import Response
 
-from app import schemas
+from app import logins, schemas
 from app.parts import parts
 from app.problems import problem
 from app.smorest import Blueprint
@@ -19,13 +19,14 @@ blueprint = Blueprint("about", __name__)
 @blueprint.response(200, schemas.About)
 def config() -> Json:
     """What a client needs to know before it begins."""
-    settings = parts().config
+    settings, account = parts().config, logins.known()
     return {
         "version": VERSION,
         "model": model_name(settings),
         "demo": not settings.model_url,
         "limits": {name: getattr(settings, name) for name in ("message_max_chars", "pending_max", "chat_ttl_s")},
         "registration": settings.registration,
+        "account": account and account.name,
     }
 
 

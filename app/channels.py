@@ -20,7 +20,6 @@ from chat.chats import Chats
 from chat.conversation import Conversation, Json
 from chat.errors import ChatError, ConversationGone, LoginRequired
 from chat.events import ENDS, Event, Position, dumps
-from chat.sessions import Login
 from tasks.bell import ring
 
 blueprint = Blueprint("channels", __name__)
@@ -38,38 +37,33 @@ def demo(ws: WebSocket, name: str) -> None:
 
 @route(blueprint, "/ws/chat/llm/<name>/")
 def llm(ws: WebSocket, name: str) -> None:
-    """A conversation of the account that is logged in; its client chooses the name, and it is made at its first use."""
+    """A conversation of the account that is logged in; its client chooses the name, its first message makes it."""
     login = logins.current()
     if not login:
         raise LoginRequired("Please log in to chat.")
-    conversation = _conversation(login, name)
-    replies = _Replies()
-    after = Position.parse(conversation.snapshot()["position"])
+    if not MESSAGE_ID.fullmatch(name):
+        raise ConversationGone()
+    # An id that follows from account and name: others cannot have made it, nor open it.
+    conversation_id = str(uuid5(NAMESPACE_URL, f"{login.account}/{name}"))
+    conversation = Conversation(parts().store, conversation_id, login.account, login, rates.address())
+    replies, hub = _Replies(), parts().hub
 
     def tell(event: Event) -> None:
         for text in replies.texts(event):
             ws.send(dumps({"message": text}))
 
     try:
-        converse(
-            ws, parts().hub.follow(conversation, after, PING_S), tell, lambda raw: _hear(ws, conversation, replies, raw)
-        )
+        while not replies.after and not hub.left.is_set():
+            raw = ws.receive(timeout=PING_S)
+            logins.check(conversation)
+            if raw is not None:
+                _hear(ws, conversation, replies, raw)
+        events = hub.follow(conversation, replies.after, PING_S)
+        converse(ws, events, tell, lambda raw: _hear(ws, conversation, replies, raw))
     except LoginRequired:
         ended = LoginRequired("Your login has ended. Please log in again.")
         ws.send(dumps({"message": ended.detail}))
         raise ended from None
-
-
-def _conversation(login: Login, name: str) -> Conversation:
-    """The account's conversation of this name. Its id follows from both; others cannot have made it, nor open it."""
-    if not MESSAGE_ID.fullmatch(name):
-        raise ConversationGone()
-    conversation_id = str(uuid5(NAMESPACE_URL, f"{login.account}/{name}"))
-    conversation = Conversation(parts().store, conversation_id, login.account, login, rates.address())
-    if not conversation.exists():
-        rates.check("conversations")
-        Chats(parts().store, login.account).create(conversation_id=conversation_id)
-    return conversation
 
 
 class _Replies:
@@ -77,6 +71,8 @@ class _Replies:
 
     def __init__(self) -> None:
         self.asked: set[str] = set()
+        # Where the conversation stood before the first of them.
+        self.after: Position | None = None
         self._reply_id, self._text = "", ""
 
     def texts(self, event: Event) -> list[str]:
@@ -102,6 +98,11 @@ def _hear(ws: WebSocket, conversation: Conversation, replies: _Replies, raw: str
     try:
         text = _newest(raw)
         logins.check(conversation)
+        if not replies.after:
+            if not conversation.exists():
+                rates.check("conversations")
+            made = Chats(conversation.store, conversation.viewer).create(conversation_id=conversation.id)
+            replies.after = Position.parse(made.snapshot()["position"])
         replies.asked.add(message_id)
         rates.accept(conversation, text, message_id)
     except (ValidationError, ChatError) as error:

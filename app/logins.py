@@ -3,12 +3,13 @@
 import hmac
 from datetime import timedelta
 
-from flask import Flask, Request, current_app, g, request, session
+from flask import Flask, Request, Response, current_app, g, request, session
 from flask.sessions import NullSession, SessionMixin
 from flask_session.base import ServerSideSession, ServerSideSessionInterface
 
 from app.cors import is_foreign
 from app.parts import parts
+from app.problems import of_chat
 from chat.accounts import Account
 from chat.conversation import Conversation
 from chat.errors import LoginRequired, StoreUnavailable
@@ -36,6 +37,15 @@ class SessionInterface(ServerSideSessionInterface):  # type: ignore[misc]
             return found
         except StoreUnavailable:
             return None
+
+    def save_session(self, app: Flask, session: ServerSideSession, response: Response) -> None:
+        """Answer 503 when the store is away by now: nobody is told of a login that is not kept."""
+        try:
+            super().save_session(app, session, response)
+        except StoreUnavailable as error:
+            told = of_chat(error)
+            response.status, response.data = told.status, told.data
+            response.headers.update(told.headers)
 
     def get_cookie_secure(self, app: Flask) -> bool:
         return request.is_secure
@@ -68,10 +78,15 @@ def current() -> Login | None:
     return found
 
 
+def known() -> Account | None:
+    """The account that is logged in, if any is."""
+    login = current()
+    return parts().accounts.find(login.account) if login else None
+
+
 def account() -> Account:
     """The account that is logged in. Raises LoginRequired."""
-    login = current()
-    found = parts().accounts.find(login.account) if login else None
+    found = known()
     if not found:
         raise LoginRequired()
     return found

@@ -101,12 +101,12 @@ class Credentials(Schema):
     )
 
 
-class NewPassword(Schema):
-    password = new_password = _PASSWORD
-
-
 class Deletion(Schema):
     password = _PASSWORD
+
+
+class NewPassword(Deletion):
+    new_password = _PASSWORD
 
 
 class PageQuery(Schema):
@@ -208,6 +208,7 @@ class About(Schema):
     demo = fields.Boolean()
     limits = fields.Nested(Limits)
     registration = fields.String(validate=validate.OneOf(["open", "closed"]))
+    account = fields.String(allow_none=True)
 
 
 class Account(Schema):

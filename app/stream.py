@@ -12,6 +12,7 @@ from chat.errors import ConversationGone, LoginRequired, StoreUnavailable, TooMa
 from chat.events import Event, Position, dumps
 
 PING_S = 15
+PING = "event: ping\ndata: {}\n\n"
 _HEADERS = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
 
 
@@ -27,7 +28,7 @@ def _lines(events: Generator[Event | None]) -> Iterator[str]:
     with closing(events):
         try:
             for event in events:
-                yield f"id: {event.position}\nevent: {event.type}\ndata: {event.data}\n\n" if event else ":\n\n"
+                yield f"id: {event.position}\nevent: {event.type}\ndata: {event.data}\n\n" if event else PING
         except ConversationGone:
             yield "event: gone\ndata: {}\n\n"
         except LoginRequired:

@@ -21,6 +21,7 @@ from chat import keys, passwords
 from chat.accounts import AT_NAME_MAX, ATTEMPTS_MAX, ATTEMPTS_S, Accounts
 from chat.config import Config
 from chat.conversation import Conversation
+from chat.errors import StoreUnavailable
 from chat.rates import count
 from chat.sessions import Login, Sessions
 from chat.store import Store
@@ -103,6 +104,13 @@ def test_nothing_of_an_account_becomes_a_guests_when_its_session_has_ended_unnot
         assert refused.status_code == 401 and refused.json["code"] == "login_required"
 
 
+def test_the_server_tells_its_own_pages_who_is_here(make: Make) -> None:
+    ada = make("Ada")
+    for client, headers, name in ((make(), {}, None), (ada, {}, "Ada"), (ada, {"Origin": SITE}, None)):
+        answer: Any = client.get("/api/config", headers=headers)
+        assert answer.json["account"] == name and answer.headers["Cache-Control"] == "no-store"
+
+
 def test_a_name_is_taken_however_it_is_spelt(make: Make) -> None:
     make("Ada")
     for name in ("Ada", "ADA", "\uff21da"):
@@ -180,6 +188,19 @@ def test_guessing_from_many_addresses_is_slowed_down_too(store: Store) -> None:
         count(store, {f"ada|192.0.2.{n}": ATTEMPTS_MAX, "ada|": AT_NAME_MAX}, ATTEMPTS_S)
     client = create_app(store.config, store).test_client()
     assert code(log_in(client, "ada", "wrong password")) == (429, "rate_limited")
+
+
+def test_an_ipv6_network_counts_as_one_address(make: Make) -> None:
+    def guess(address: str) -> int:
+        return int(log_in(make(), "ada", "wrong password", environ_base={"REMOTE_ADDR": address}).status_code)
+
+    for n in range(ATTEMPTS_MAX):
+        assert guess(f"2001:db8:1:2::{n:x}") == 401
+    assert guess("2001:db8:1:2:ffff::1") == 429
+    assert guess("2001:db8:1:3::1") == 401
+    # Where a socket takes both kinds, the addresses of IPv4 look like these.
+    assert [guess("::ffff:192.0.2.1") for _ in range(ATTEMPTS_MAX + 1)][-1] == 429
+    assert guess("::ffff:192.0.2.2") == 401
 
 
 def test_who_knows_the_password_is_never_slowed_down(make: Make) -> None:
@@ -324,6 +345,24 @@ def test_what_is_wrong_in_a_list_is_told_with_its_place(make: Make) -> None:
     new = {"name": "ada", "password": "long enough", "keep": ["x", "x" * 65]}
     refused = make().post("/api/accounts", json=new)
     assert refused.json and refused.json["fields"] == {"keep": {"1": ["Longer than maximum length 64."]}}
+
+
+class Leaving(Store):
+    """A store that goes away before the session is written, which is after the route has answered."""
+
+    def execute_all(self, *commands: tuple[str | int, ...]) -> list[Any]:
+        if commands[0][0] == "SADD":
+            raise StoreUnavailable()
+        return super().execute_all(*commands)
+
+
+def test_a_login_that_cannot_be_kept_is_none(make: Make, config: Config) -> None:
+    make("ada")
+    client = create_app(config, Leaving(config)).test_client()
+    answer = log_in(client, "ada")
+    assert code(answer) == (503, "store_unavailable")
+    assert answer.headers["Retry-After"] == "1" and "Set-Cookie" not in answer.headers
+    assert not logged_in(client)
 
 
 # --- pages of other sites ---

@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from app import create_app, leave
 from app.hub import Hub
+from app.stream import event_stream
 from app.turn_stream import turn_events
 from chat.config import Config
 from chat.conversation import Conversation
@@ -322,6 +323,15 @@ def test_a_stream_begins_before_its_first_event(server: str, store: Store, chat:
         assert next(chunks) == b"retry: 1000\n\n"
         chat.accept("Hi")
         assert b"\nevent: accepted\ndata: {" in next(chunks)
+
+
+def test_a_silent_stream_says_that_it_lives(chat: Conversation) -> None:
+    """By an event, which a page hears of, and without an id, which would be taken for a position."""
+
+    def silence() -> Generator[None]:
+        yield None
+
+    assert event_stream(silence()).get_data(as_text=True) == "retry: 1000\n\nevent: ping\ndata: {}\n\n"
 
 
 def test_the_last_event_id_beats_the_address(server: str, chat: Conversation) -> None:

@@ -91,6 +91,23 @@ def test_the_history_is_the_servers(server: str, store: Store, ada: requests.Ses
         assert [message["text"] for message in turn.window] == ["one", "first", "two"]
 
 
+def test_nothing_is_made_before_the_first_message(server: str, store: Store, ada: requests.Session) -> None:
+    with open_chat(server, ada) as ws:
+        ws.send("{}")
+        assert heard(ws).startswith("Sorry")
+        assert Chats(store, "ada").page() == ([], None)
+        say(ws, "Hi")
+        assert begin(store).window[-1]["text"] == "Hi"
+
+
+def test_a_login_that_ends_before_the_first_message_is_told(server: str, store: Store, ada: requests.Session) -> None:
+    with open_chat(server, ada) as ws:
+        assert ws.ping().wait(10)
+        Accounts(store).end_sessions("ada")
+        assert heard(ws) == "Your login has ended. Please log in again."
+        assert closing_of(ws)[0] == 4001
+
+
 def test_a_failed_reply_ends_in_an_apology_and_a_stopped_one_where_it_was(
     server: str, store: Store, ada: requests.Session
 ) -> None:
@@ -131,7 +148,7 @@ def test_a_name_is_each_accounts_own(server: str, store: Store, ada: requests.Se
         eve.post(f"{server}/api/accounts", json=ACCOUNT | {"name": "eve"}, timeout=10)
         with open_chat(server, ada) as hers, open_chat(server, eve) as other:
             for ws in (hers, other):
-                ws.ping().wait(5)
+                say(ws, "Hi")
             wait_for(lambda: all(Chats(store, name).page()[0] for name in ("ada", "eve")))
     ids = [Chats(store, name).page()[0][0].id for name in ("ada", "eve")]
     assert len(set(ids)) == 2

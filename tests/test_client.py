@@ -107,7 +107,7 @@ def test_it_goes_on_after_a_restart_of_the_server(
     turn.emit("far")
     # What is written meanwhile goes out when somebody answers again.
     send(page, "And then?")
-    expect(page.get_by_text("Sending …")).to_be_visible()
+    expect(page.get_by_text("Waits for a connection")).to_be_visible()
     start_web(PORT=server.rsplit(":", 1)[1])
     turn.emit(", so good")
     expect(messages(page, "Parley")).to_have_text("So far, so good")
@@ -134,8 +134,9 @@ def test_the_end_of_a_conversation_is_told_and_the_draft_comes_along(server: str
 
 
 def test_an_unknown_conversation_in_the_address_is_told(server: str, store: Store, visit: Visit) -> None:
-    page = visit.page(f"{server}/c/00000000-0000-4000-8000-000000000000")
-    expect(page.get_by_role("alert")).to_contain_text("This conversation has ended")
+    for unknown in ("00000000-0000-4000-8000-000000000000", "xyz"):
+        page = visit.page(f"{server}/c/{unknown}")
+        expect(page.get_by_role("alert")).to_contain_text("This conversation is not to be found")
     visit.forgive(NETWORK)
 
 
@@ -186,6 +187,30 @@ def test_a_message_in_one_tab_is_answered_in_both(server: str, store: Store, vis
     expect(two.get_by_role("link", name="Hi")).to_be_visible()
 
 
+def test_what_is_sent_without_a_network_goes_out_when_it_is_back(server: str, store: Store, visit: Visit) -> None:
+    page = visit.page(server)
+    send(page, "Hi")
+    chat = conversation(page, store)
+    begin(store, chat).finish("completed", "Hello")
+    expect(page.locator(".markdown")).to_have_text("Hello")
+    visit.context.set_offline(True)
+    expect(page.get_by_text("Offline")).to_be_visible()
+    for text in ("Are you there?", "Never mind"):
+        send(page, text)
+    expect(page.get_by_text("Waits for a connection")).to_have_count(2)
+    page.get_by_role("button", name="Cancel").last.click()
+    expect(box(page)).to_have_value("Never mind")
+    # It waits also while something else is shown.
+    page.get_by_role("button", name="New chat").click()
+    expect(page.get_by_role("heading", name="What is on your mind?")).to_be_visible()
+    visit.context.set_offline(False)
+    begin(store, chat).finish("completed", "I am")
+    page.get_by_role("link", name="Hi").click()
+    expect(page.locator(".markdown")).to_have_text(["Hello", "I am"])
+    expect(messages(page, "You")).to_have_count(2)
+    visit.forgive(NETWORK)
+
+
 @pytest.mark.slow
 def test_eight_tabs_share_one_stream(
     start_web: Callable[..., tuple[str, Process]], store: Store, start_visit: Callable[[], Visit]
@@ -207,6 +232,23 @@ def test_eight_tabs_share_one_stream(
     assert process.log.read_text().count("/events 200") == 1
 
 
+def test_a_tab_that_is_killed_leaves_no_stream_behind(server: str, store: Store, visit: Visit) -> None:
+    page, another = visit.page(server), visit.page(server)
+    for tab in (another, page):
+        send(tab, "Hi")
+        conversation(tab, store)
+    chat = conversation(page, store)
+    turn = begin(store, chat)
+    turn.emit("Hel")
+    expect(messages(page, "Parley")).to_have_text("Hel")
+    # It can say nothing any more, and another tab keeps the worker alive.
+    page.evaluate("MessagePort.prototype.postMessage = () => undefined")
+    assert store.client.pubsub_shardchannels(f"*{chat.id}*")
+    page.close()
+    # The server notices when it writes.
+    wait_for(lambda: turn.emit("lo") and not store.client.pubsub_shardchannels(f"*{chat.id}*"))
+
+
 def test_without_a_shared_worker_a_tab_has_a_stream_of_its_own(server: str, store: Store, visit: Visit) -> None:
     visit.context.add_init_script("delete window.SharedWorker")
     page = visit.page(server)
@@ -223,7 +265,7 @@ def test_a_draft_and_a_message_that_could_not_be_sent_survive_a_reload(server: s
     visit.context.route("**/messages", lambda route: route.abort())
     send(page, "Are you there?")
     box(page).fill("Half a")
-    expect(page.get_by_text("Sending …")).to_be_visible()
+    expect(page.get_by_text("Waits for a connection")).to_be_visible()
     visit.context.unroute("**/messages")
     page.reload()
     expect(box(page)).to_have_value("Half a")
@@ -240,7 +282,7 @@ def test_the_page_stays_where_one_reads_and_follows_again_on_demand(server: str,
     turn.emit("A line.\n\n" * 60)
     last = page.locator(".markdown p").last
     expect(last).to_be_in_viewport()
-    page.get_by_role("region", name="Conversation").hover()
+    page.get_by_role("log").hover()
     page.mouse.wheel(0, -900)
     jump = page.get_by_role("button", name="Jump to latest")
     expect(jump).to_be_visible()

@@ -118,9 +118,8 @@ def test_what_is_sent_after_the_sessions_end_goes_out_after_the_next_login(
     expect(page.get_by_role("dialog")).to_be_visible()
     page.keyboard.press("Escape")
     send(page, "Can you hear me?")
-    expect(page.get_by_text("Sending …")).to_be_visible()
-    page.get_by_role("button", name=ada).click()
-    page.get_by_role("menuitem", name="Sign in").click()
+    expect(page.get_by_text("Waits for you to sign in")).to_be_visible()
+    page.get_by_role("button", name="Sign in").click()
     page.get_by_label("Password").fill(PASSWORD)
     page.keyboard.press("Enter")
     begin(store, conversation(page, store)).finish("completed", "Now I do.")
@@ -173,7 +172,7 @@ def test_what_an_account_sends_before_the_page_knows_it_is_not_kept_for_guests(
     sign_in(page, ada)
     expect(page.get_by_role("button", name=ada, exact=True)).to_be_visible()
     held: list[Route] = []
-    page.route("**/api/me", lambda route: held.append(route))
+    page.route("**/api/config", lambda route: held.append(route))
     page.reload()
     send(page, "A secret")
     begin(store, conversation(page, store)).finish("completed", "Fine.")
@@ -182,6 +181,32 @@ def test_what_an_account_sends_before_the_page_knows_it_is_not_kept_for_guests(
         route.continue_()
     expect(page.get_by_role("link", name="A secret")).to_be_visible()
     assert page.evaluate("localStorage.getItem('parley.guest')") is None
+
+
+def test_who_is_signed_in_is_so_also_where_the_browser_has_noted_nothing(
+    server: str, ada: str, store: Store, visit: Visit
+) -> None:
+    visit.context.request.post(f"{server}/api/login", data={"name": ada, "password": PASSWORD})
+    page = visit.page(server)
+    page.get_by_role("button", name=ada, exact=True).click()
+    page.get_by_role("menuitem", name="Sign out").click()
+    expect(page.get_by_role("button", name="Guest")).to_be_visible()
+
+
+def test_a_deletion_is_undone_by_keyboard_and_waits_for_that(server: str, ada: str, store: Store, visit: Visit) -> None:
+    page = visit.page(server)
+    talk(page, store, "Tell me of apples")
+    talk(page, store, "Tell me of pears")
+    page.clock.install()
+    page.get_by_role("button", name="Actions for Tell me of apples").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("menuitem", name="Rename")).to_be_focused()
+    page.keyboard.press("End")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Undo")).to_be_focused()
+    page.clock.run_for(30_000)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("link")).to_have_text(["Tell me of pears", "Tell me of apples"])
 
 
 def test_signing_out_in_one_tab_signs_out_the_others(server: str, ada: str, store: Store, visit: Visit) -> None:

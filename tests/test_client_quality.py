@@ -105,6 +105,21 @@ def test_a_phone_has_a_drawer_and_no_sideways_scrolling(
     expect(drawer).to_be_hidden()
 
 
+def test_it_can_be_used_where_there_is_little_room(
+    server: str, store: Store, start_visit: Callable[..., Visit]
+) -> None:
+    """As on a screen of 1280 by 1024 at 400 %, what WCAG's reflow asks for."""
+    page = start_visit(viewport={"width": 320, "height": 256}).page(server)
+    expect(page.get_by_text("A tiny demo model is answering")).to_be_attached()
+    expect(box(page)).to_be_in_viewport(ratio=1)
+    send(page, "Hi\n" * 9)
+    begin(store, conversation(page, store)).finish("completed", RICH)
+    expect(page.get_by_role("button", name="Send")).to_be_in_viewport(ratio=1)
+    assert page.evaluate("document.documentElement.scrollWidth") == 320
+    log = page.get_by_role("log").bounding_box()
+    assert log and log["height"] > 60
+
+
 def focused(page: Page) -> str:
     return str(page.evaluate("document.activeElement.ariaLabel || document.activeElement.textContent"))
 
@@ -154,8 +169,8 @@ def test_everything_can_be_done_by_keyboard(server: str, store: Store, visit: Vi
     expect(page.get_by_role("link", name="Greetings")).to_be_visible()
     tab_to(page, "Guest")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("menuitem", name="System theme")).to_be_focused()
-    page.keyboard.press("End")
+    expect(page.get_by_role("menuitem", name="Sign in")).to_be_focused()
+    page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     expect(page.get_by_label("Name")).to_be_focused()
     page.keyboard.press("Escape")
@@ -168,7 +183,7 @@ def test_a_screen_reader_hears_of_a_reply_when_it_begins_and_when_it_ends(
     page = visit.page(server)
     send(page, "Hi")
     turn = begin(store, conversation(page, store))
-    status = page.locator("p[role=status].sr-only")
+    status = page.locator("main p[role=status].sr-only")
     expect(status).to_have_text("Parley is replying")
     turn.emit("Some words")
     expect(messages(page, "Parley")).to_contain_text("Some words")
@@ -176,6 +191,9 @@ def test_a_screen_reader_hears_of_a_reply_when_it_begins_and_when_it_ends(
     expect(page.get_by_role("log")).to_have_attribute("aria-live", "off")
     turn.finish("completed")
     expect(status).to_have_text("The reply is complete")
+    page.reload()
+    expect(messages(page, "Parley")).to_contain_text("Some words")
+    expect(status).to_have_text("")
 
 
 def test_a_reply_can_neither_run_nor_load_nor_leak_anything(server: str, store: Store, visit: Visit) -> None:
@@ -225,9 +243,9 @@ def test_a_chosen_theme_stays(server: str, store: Store, start_visit: Callable[.
     page = start_visit(color_scheme="light").page(server)
     body = page.locator("body")
     expect(body).to_have_css("background-color", "rgb(255, 255, 255)")
-    for chosen in ("System theme", "Light theme"):
-        page.get_by_role("button", name="Guest").click()
-        page.get_by_role("menuitem", name=chosen).click()
+    page.get_by_role("button", name="Guest").click()
+    expect(page.get_by_role("menuitemradio", name="System theme")).to_be_checked()
+    page.get_by_role("menuitemradio", name="Dark theme").click()
     expect(body).to_have_css("background-color", "rgb(31, 33, 32)")
     page.reload()
     expect(body).to_have_css("background-color", "rgb(31, 33, 32)")

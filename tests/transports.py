@@ -21,14 +21,18 @@ class Stream(Protocol):
 
 
 def lines_to_events(response: requests.Response) -> Iterator[Json]:
-    """Parse text/event-stream (WHATWG HTML, section 9.2): fields of UTF-8 lines, an event at each blank one."""
+    """Parse text/event-stream (WHATWG HTML, section 9.2): fields of UTF-8 lines, an event at each blank one.
+
+    Pings are left out.
+    """
     fields: dict[str, str] = {}
     for raw in response.iter_lines(chunk_size=None, delimiter=b"\n"):
         name, _, value = raw.decode().partition(": ")
         if raw and name in ("id", "event", "data"):
             fields[name] = value
         elif not raw and "data" in fields:
-            yield {"id": fields.get("id"), "type": fields["event"], "data": json.loads(fields["data"])}
+            if fields["event"] != "ping":
+                yield {"id": fields.get("id"), "type": fields["event"], "data": json.loads(fields["data"])}
             fields = {}
 
 

@@ -4,7 +4,7 @@ import { AccountMenu, type Wanted } from "./account/AccountMenu";
 import { Settings } from "./account/Settings";
 import { SignIn } from "./account/SignIn";
 import { useSession, type Session } from "./account/useSession";
-import { api, asProblem } from "./api";
+import { asProblem } from "./api";
 import { ChatView } from "./chat/ChatView";
 import { Button } from "./shell/Button";
 import { Drawer } from "./shell/Dialog";
@@ -15,20 +15,14 @@ import { useConversations } from "./shell/useConversations";
 import { useMedia, useOnline } from "./shell/useMedia";
 import { load, save } from "./storage";
 import { t } from "./texts";
-import type { Config } from "./types";
 
 const NOTE_MS = 6000;
-const ASSUMED: Config = {
-  version: "", model: "", demo: false, registration: "closed",
-  limits: { message_max_chars: 4000, pending_max: 16, chat_ttl_s: 3600 },
-};
 
 /** The whole page. */
 export function App() {
-  const config = useConfig();
   const [note, tell] = useNote();
   const session = useSession();
-  const { who } = session;
+  const { who, config } = session;
   const conversations = useConversations(who, config.limits.chat_ttl_s, tell);
   const { chat, state, open } = useChat(session, conversations, tell);
   const [wanted, setWanted] = useState<Wanted | null>(null);
@@ -36,7 +30,7 @@ export function App() {
   const wide = useMedia("(min-width: 48rem)");
   const [side, setSide] = useState(() => !load("side_hidden", false));
   const [drawer, setDrawer] = useState(false);
-  const connection = useConnection(chat.id ? state.link : "open", who.is === "ended");
+  const connection = useConnection(chat.id ? state.link : state.held === "network" ? "broken" : "open", who.is === "ended");
   const title = conversations.list.find(({ id }) => id === chat.id)?.title ?? state.thread.title;
   useEffect(() => {
     document.title = title ? `${title} · Parley` : "Parley";
@@ -90,7 +84,7 @@ export function App() {
       {wide && side && <aside aria-label={t.menu} className="w-68 shrink-0 border-r border-line">{sidebar}</aside>}
       {!wide && drawer && <Drawer onClose={() => setDrawer(false)}>{sidebar}</Drawer>}
       <main className="relative flex min-w-0 flex-1 flex-col">
-        <header className="flex h-14 shrink-0 items-center gap-1 px-2">
+        <header className="flex h-14 shrink-0 items-center gap-1 px-2 short:h-11">
           {!(wide && side) && (
             <Button kind="icon" label={t.openMenu} className="size-10!" onClick={() => showSide(true)}>
               {wide ? <PanelLeftOpen size={18} aria-hidden /> : <MenuIcon size={20} aria-hidden />}
@@ -98,12 +92,13 @@ export function App() {
           )}
           <h1 className="min-w-0 flex-1 truncate px-2 text-[0.9375rem] font-medium">{title ?? t.newChat}</h1>
           <ConnectionState connection={connection} />
-          {isGuest && <Button className="mx-1 h-9!" onClick={() => want("login")}>{t.signIn}</Button>}
+          {(isGuest || who.is === "ended") && (
+            <Button className="mx-1 h-9!" onClick={() => want(isGuest ? "login" : "again")}>{t.signIn}</Button>
+          )}
         </header>
         {config.demo && <DemoBanner />}
+        <Toast text={conversations.removing ? t.removed : note} onUndo={conversations.removing ? undo : undefined} onHold={conversations.hold} />
         <ChatView chat={chat} state={state} config={config} isGuest={isGuest} onGoOn={startAnew} />
-        {conversations.removing && <Toast text={t.removed} action={{ label: t.undo, act: undo }} />}
-        {note && !conversations.removing && <Toast text={note} />}
       </main>
       <Dialogs session={session} wanted={wanted} onWant={setWanted} canSignUp={canSignUp} onNote={tell} />
     </div>
@@ -136,15 +131,6 @@ function Dialogs({ session, wanted, onWant, canSignUp, onNote }: DialogsProps) {
       onTurn={() => onWant(shown === "login" ? "accounts" : "login")} onClose={close}
     />
   );
-}
-
-function useConfig(): Config {
-  const [config, setConfig] = useState(ASSUMED);
-  useEffect(() => {
-    // Without an answer the page goes on with what it assumes; the connection state says what is wrong.
-    api<Config>("GET", "/config").then(setConfig, () => undefined);
-  }, []);
-  return config;
 }
 
 /** A note that goes away by itself, and how to write one. */

@@ -18,6 +18,8 @@ export class Problem extends Error {
 /** What happens when the server no longer knows who asks; the session sets it. */
 export const onSignedOut = { call: (): void => undefined };
 
+const PATIENCE_MS = 15_000;
+
 type Method = "GET" | "POST" | "PATCH" | "DELETE";
 
 /** Ask the server. Throws a Problem. `keepalive` lets the request outlive the page. */
@@ -27,20 +29,22 @@ export async function api<T = void>(method: Method, path: string, body?: object,
     response = await fetch(`/api${path}`, {
       method,
       keepalive,
+      // On a line that is cut somewhere nobody would ever answer.
+      signal: AbortSignal.timeout(PATIENCE_MS),
       headers: { Accept: "application/json", ...(body && { "Content-Type": "application/json" }) },
       body: body ? JSON.stringify(body) : null,
     });
   } catch {
     throw new Problem(0, "unreachable", "The server does not answer.");
   }
-  if (!response.ok) throw await problem(response, path);
+  if (!response.ok) throw await problem(response);
   return (response.status === 204 ? undefined : await response.json()) as T;
 }
 
-async function problem(response: Response, path: string): Promise<Problem> {
+async function problem(response: Response): Promise<Problem> {
   const told = (await response.json().catch(() => ({}))) as Partial<Problem> & { detail?: string };
   const code = told.code ?? `http_${response.status}`;
-  if (code === "login_required" && path !== "/me") onSignedOut.call();
+  if (code === "login_required") onSignedOut.call();
   return new Problem(response.status, code, told.detail ?? response.statusText, told.fields);
 }
 

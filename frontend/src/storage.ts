@@ -25,20 +25,16 @@ export function save(name: string, value: unknown, to: () => Storage = () => loc
 /** Forget what one account wrote, before another person uses this browser. What a guest had is the account's by then. */
 export function forgetDrafts(): void {
   save("guest", null);
-  try {
-    for (const name of Object.keys(localStorage).filter((name) => name.startsWith(`${PREFIX}draft.`)))
-      localStorage.removeItem(name);
-  } catch {
-    // Nothing was kept then.
-  }
+  forget("draft.", () => localStorage);
   forgetOutbox();
 }
 
 /** The part of it that each tab keeps for itself. */
-export function forgetOutbox(): void {
+export const forgetOutbox = (): void => forget("", session);
+
+function forget(beginning: string, from: () => Storage): void {
   try {
-    for (const name of Object.keys(sessionStorage).filter((name) => name.startsWith(PREFIX)))
-      sessionStorage.removeItem(name);
+    for (const name of Object.keys(from()).filter((name) => name.startsWith(PREFIX + beginning))) from().removeItem(name);
   } catch {
     // Nothing was kept then.
   }

@@ -50,24 +50,12 @@ export const EVENT_TYPES: ChatEvent["type"][] = [
   "reset", "accepted", "started", "delta", "completed", "stopped", "failed", "gone", "login",
 ];
 
-export interface Accepted {
-  message: Message;
-  position: number;
-  outcome: "waiting" | "running" | "withdrawn" | "finished";
-  reply?: Message;
-}
-
 export interface Config {
-  version: string;
-  model: string;
   demo: boolean;
-  limits: { message_max_chars: number; pending_max: number; chat_ttl_s: number };
+  limits: { message_max_chars: number; chat_ttl_s: number };
   registration: "open" | "closed";
-}
-
-export interface Account {
-  name: string;
-  created_at: string;
+  /** Who is logged in. */
+  account: string | null;
 }
 
 export interface Listed {

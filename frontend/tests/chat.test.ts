@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { Chat, type Surroundings } from "../src/chat/chat";
+import * as line from "../src/chat/line";
 
 const ID = "00000000-0000-4000-8000-000000000001";
 const OTHER = "00000000-0000-4000-8000-000000000002";
@@ -23,6 +24,7 @@ beforeEach(() => {
   });
 });
 afterEach(() => {
+  Chat.dropHeld();
   vi.useRealTimers();
   vi.unstubAllGlobals();
 });
@@ -59,15 +61,70 @@ it("sends again under the same id while nobody answers", async () => {
   expect(states(chat)).toEqual([["one", "sent"]]);
 });
 
-it("gives up after a while, and tries again when asked to", async () => {
-  answers = Array.from({ length: 5 }, (): Answer => "unreachable");
+it("holds a message while the network is away, says so, and sends it when that is back", async () => {
+  answers = Array.from({ length: 20 }, (): Answer => "unreachable");
   const chat = start();
   chat.send("one");
-  await vi.runAllTimersAsync();
-  expect(states(chat)).toEqual([["one", "failed"]]);
-  chat.resend(chat.current().thread.outbox[0]?.id ?? "");
-  await vi.runAllTimersAsync();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(states(chat)).toEqual([["one", "sending"]]);
+  expect(chat.current().held).toBe("network");
+  answers = [];
+  window.dispatchEvent(new Event("online"));
+  await vi.advanceTimersByTimeAsync(0);
   expect(states(chat)).toEqual([["one", "sent"]]);
+  expect(chat.current().held).toBeNull();
+});
+
+it("sends what it holds as soon as the stream is open again", async () => {
+  const sources: { onopen: (() => void) | null }[] = [];
+  vi.stubGlobal("EventSource", class extends EventTarget { onopen = null; close = vi.fn(); constructor() { super(); sources.push(this); } });
+  answers = Array.from({ length: 20 }, (): Answer => ({ status: 503 }));
+  const chat = start();
+  chat.open();
+  chat.send("one");
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(chat.current().held).toBe("network");
+  answers = [];
+  sources.at(-1)?.onopen?.();
+  await vi.advanceTimersByTimeAsync(0);
+  expect(states(chat)).toEqual([["one", "sent"]]);
+  chat.close();
+});
+
+it("goes on trying while another chat is shown, and is the one that is found again", async () => {
+  answers = Array.from({ length: 20 }, (): Answer => "unreachable");
+  const chat = start(null);
+  chat.open();
+  chat.send("one");
+  await vi.advanceTimersByTimeAsync(0);
+  chat.close();
+  expect(Chat.of(null)).toBe(chat);
+  expect(Chat.of(OTHER)).not.toBe(chat);
+  answers = [{ status: 201, body: SNAPSHOT }];
+  await vi.advanceTimersByTimeAsync(15_000);
+  expect(states(chat)).toEqual([["one", "sent"]]);
+  expect(Chat.of(null)).not.toBe(chat);
+});
+
+it("sends nothing more for somebody who has left", async () => {
+  answers = ["unreachable"];
+  start().send("one");
+  await vi.advanceTimersByTimeAsync(0);
+  Chat.dropHeld();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(asked).toHaveLength(1);
+});
+
+it("wakes the stream when that says nothing of a message that was taken in", async () => {
+  const wake = vi.spyOn(line, "wake");
+  const chat = start();
+  chat.open();
+  chat.send("one");
+  await vi.advanceTimersByTimeAsync(4000);
+  expect(wake).not.toHaveBeenCalled();
+  await vi.advanceTimersByTimeAsync(1000);
+  expect(wake).toHaveBeenCalledExactlyOnceWith(true);
+  chat.close();
 });
 
 it("says why a message was refused, and goes on with the next one", async () => {
@@ -87,16 +144,17 @@ it("holds messages back while the session is over", async () => {
   chat.send("one");
   await vi.runAllTimersAsync();
   expect(states(chat)).toEqual([["one", "sending"]]);
+  expect(chat.current().held).toBe("login");
   over = false;
   await chat.post();
   expect(states(chat)).toEqual([["one", "sent"]]);
 });
 
 it("remembers through a reload what was not yet sent", async () => {
-  answers = Array.from({ length: 9 }, (): Answer => "unreachable");
+  answers = ["unreachable"];
   start().send("one");
   expect(states(start())).toEqual([["one", "sending"]]);
-  await vi.runAllTimersAsync();
+  await vi.advanceTimersByTimeAsync(0);
 });
 
 it("remembers through a reload also what a new chat was about to send, for one chat at a time", async () => {
@@ -123,7 +181,7 @@ it("takes the stream from nobody when it was left before its conversation was ma
   left.send("one");
   left.close();
   shown.open();
-  await vi.runAllTimersAsync();
+  await vi.advanceTimersByTimeAsync(10_000);
   expect(states(left)).toEqual([["one", "sent"]]);
   expect(opened.filter((url) => url.includes(ID))).toEqual([]);
   shown.close();

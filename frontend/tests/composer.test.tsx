@@ -64,6 +64,21 @@ it("counts characters near the limit as the server does, and sends none too many
   expect(onSend).not.toHaveBeenCalled();
 });
 
+it("tells a screen reader at a few marks how much is left, not at each key", () => {
+  const { box } = start({ max: 1000 });
+  const told = (length: number) => {
+    fireEvent.change(box, { target: { value: "x".repeat(length) } });
+    return screen.getByRole("status").textContent;
+  };
+  expect(told(900)).toBe("");
+  const near = told(901);
+  expect(near).toBe("Fewer than 100 characters are left");
+  expect(told(950)).toBe(near);
+  expect(told(981)).toBe("Fewer than 20 characters are left");
+  expect(told(1001)).toBe("The message is too long");
+  expect(told(1002)).toBe("The message is too long");
+});
+
 it("offers Stop while a reply runs, and Send beside it once there is text", async () => {
   const { box, onStop } = start({ running: true });
   expect(screen.queryByRole("button", { name: "Send" })).toBeNull();

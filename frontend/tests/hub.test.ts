@@ -149,6 +149,43 @@ describe("the hub", () => {
     expect(Source.open).toHaveLength(1);
   });
 
+  it("opens a stream anew that is silent for longer than the server ever is", () => {
+    const tab = watching();
+    newest().opens();
+    newest().says("reset", RESET, "e-7");
+    for (let pings = 0; pings < 5; pings++) {
+      vi.advanceTimersByTime(15_000);
+      newest().says("ping", {});
+    }
+    expect(Source.all).toHaveLength(1);
+    vi.advanceTimersByTime(37_500);
+    expect(tab.link).toBe("broken");
+    expect(Source.open.map(({ url }) => url)).toEqual(["/api/conversations/c/events?after=e-7"]);
+    tab.asks({ do: "leave" });
+    vi.advanceTimersByTime(60_000);
+    expect(Source.open).toEqual([]);
+  });
+
+  it("does not wait long for an answer over a connection that may be dead", () => {
+    watching();
+    vi.advanceTimersByTime(10_000);
+    expect(Source.all).toHaveLength(2);
+    newest().opens();
+    vi.advanceTimersByTime(30_000);
+    expect(Source.all).toHaveLength(2);
+  });
+
+  it("leaves for a tab that was killed", async () => {
+    const granted: (() => void)[] = [];
+    vi.stubGlobal("navigator", { locks: { request: (_: string, grant: () => void) => Promise.resolve(granted.push(grant)) } });
+    const tab = watching();
+    tab.asks({ do: "outlive", lock: "tab" });
+    expect(Source.open).toHaveLength(1);
+    granted[0]?.();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(Source.open).toEqual([]);
+  });
+
   it("reads the conversation anew when a delta does not fit", () => {
     watching();
     newest().says("reset", RESET, "e-1");

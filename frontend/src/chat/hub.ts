@@ -4,7 +4,8 @@ import { empty, reduce, snapshot } from "./thread";
 /** How a stream stands. `missing`: the conversation cannot be read; the page finds out why. */
 export type Link = "connecting" | "open" | "broken" | "missing" | "login";
 
-export type ToHub = { do: "watch"; id: string } | { do: "wake"; stale: boolean } | { do: "resync" } | { do: "leave" };
+export type ToHub =
+  { do: "watch"; id: string } | { do: "wake"; stale: boolean } | { do: "resync" } | { do: "leave" } | { do: "outlive"; lock: string };
 export type FromHub = { id: string } & ({ event: ChatEvent } | { link: Link });
 
 /** One end of a MessageChannel, or of a SharedWorker's. */
@@ -17,6 +18,10 @@ export interface Port {
 const STREAMS_MAX = 4;
 const FRESH_MS = 20_000;
 const AGAIN_MAX_MS = 15_000;
+// Two and a half of the pings that the server sends when nothing else happens.
+const SILENT_MAX_MS = 37_500;
+// The server begins to answer at once. A browser may ask over an old connection that is dead without its knowing.
+const ANSWER_MAX_MS = 10_000;
 
 /** One conversation's stream, shared by all who watch it. It knows the thread, so that late comers need not ask. */
 class Stream {
@@ -46,11 +51,13 @@ class Stream {
     // A new EventSource sends no Last-Event-ID.
     const after = this.thread.position ? `?after=${encodeURIComponent(this.thread.position)}` : "";
     const source = (this.source = new EventSource(`/api/conversations/${this.id}/events${after}`));
+    this.again(ANSWER_MAX_MS);
     source.onopen = () => {
       this.failures = 0;
-      this.heardAt = Date.now();
+      this.alive();
       this.tell("open");
     };
+    source.addEventListener("ping", () => this.alive());
     source.onerror = () => {
       this.tell("broken");
       // The browser tries again by itself, unless the answer was an error, which it does not show.
@@ -81,8 +88,22 @@ class Stream {
     this.source = null;
   }
 
-  private hear(type: ChatEvent["type"], message: MessageEvent<string>): void {
+  /** A line that is cut somewhere may never say so: open a stream that stays silent anew. */
+  private alive(): void {
     this.heardAt = Date.now();
+    this.again(SILENT_MAX_MS);
+  }
+
+  private again(wait_ms: number): void {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => {
+      this.tell("broken");
+      this.open();
+    }, wait_ms);
+  }
+
+  private hear(type: ChatEvent["type"], message: MessageEvent<string>): void {
+    this.alive();
     const event = { type, data: JSON.parse(message.data) as object } as ChatEvent;
     if (type !== "gone" && type !== "login") event.id = message.lastEventId;
     this.thread = reduce(this.thread, event);
@@ -97,12 +118,12 @@ class Stream {
 
   private async diagnose(): Promise<void> {
     const source = this.source;
-    const status = await fetch(`/api/conversations/${this.id}`).then(({ status }) => status, () => 0);
+    const status = await fetch(`/api/conversations/${this.id}`, { method: "HEAD" }).then(({ status }) => status, () => 0);
     // Left, rested or opened anew meanwhile.
     if (this.source !== source) return;
     if (status === 404) this.give("missing");
     else if (status === 401) this.give("login");
-    else this.timer = setTimeout(() => this.open(), Math.min(1000 * 2 ** this.failures++, AGAIN_MAX_MS));
+    else this.again(Math.min(1000 * 2 ** this.failures++, AGAIN_MAX_MS));
   }
 
   private give(link: Link): void {
@@ -133,6 +154,8 @@ export class Hub {
     if (order.do === "watch") this.watch(port, order.id);
     else if (order.do === "leave") this.leave(port);
     else if (order.do === "resync") stream?.resync();
+    // The lock is free when the tab has gone, be it killed without a word.
+    else if (order.do === "outlive") void navigator.locks.request(order.lock, () => this.leave(port));
     else if (stream) {
       this.touch(stream);
       stream.wake(order.stale);

@@ -1,3 +1,4 @@
+import { newId } from "../api";
 import type { ChatEvent } from "../types";
 import { Hub, type FromHub, type Link, type Port, type ToHub } from "./hub";
 
@@ -58,10 +59,21 @@ function shared(): Wire | null {
   try {
     const worker = new SharedWorker(new URL("./worker.ts", import.meta.url), { type: "module", name: "parley" });
     worker.onerror = fallBack;
+    holdLock(worker.port);
     return worker.port;
   } catch {
     return null;
   }
+}
+
+/** A lock that this tab holds as long as it lives; the hub waits for it. Plain http has no locks. */
+function holdLock(port: Wire): void {
+  if (!("locks" in navigator)) return;
+  const lock = `parley.tab.${newId()}`;
+  void navigator.locks.request(lock, () => {
+    port.postMessage({ do: "outlive", lock });
+    return new Promise<never>(() => undefined);
+  });
 }
 
 /** A hub in this page; two ends that hand messages to each other. */

@@ -1,15 +1,18 @@
-import { createContext, memo, useContext, useState, type ComponentProps } from "react";
+import { createContext, memo, useContext, useId, useMemo, useState, type ComponentProps } from "react";
 import ReactMarkdown, { type Components } from "react-markdown";
 import remarkGfm from "remark-gfm";
 import { isOpenFence, splitter } from "./blocks";
+import { t } from "../texts";
 import { Code } from "./Code";
 
 const plugins = [remarkGfm];
+// A footnote or the address of a reference, which another block may name.
+const DEFINITION = /^[ >]*\[[^\]\n]+\]:/m;
 
 /** A reply. `growing`: more is to come. Finished blocks are drawn once, however long the reply becomes. */
 export default function Markdown({ text, growing }: { text: string; growing: boolean }) {
   const [split] = useState(splitter);
-  const blocks = split(text);
+  const blocks = growing || !DEFINITION.test(text) ? split(text) : [text];
   return (
     <div className={`markdown ${growing ? "growing" : ""}`}>
       {blocks.map((block, index) => (
@@ -21,9 +24,12 @@ export default function Markdown({ text, growing }: { text: string; growing: boo
 
 const Block = memo(function Block({ text, growing }: { text: string; growing: boolean }) {
   const open = growing && isOpenFence(text);
+  const id = useId();
+  // Footnotes of two replies must not have the same address.
+  const options = useMemo(() => ({ clobberPrefix: id, footnoteLabel: t.footnotes, footnoteBackLabel: t.back }), [id]);
   return (
     <Open value={open}>
-      <ReactMarkdown remarkPlugins={plugins} components={safe}>
+      <ReactMarkdown remarkPlugins={plugins} remarkRehypeOptions={options} components={safe}>
         {text}
       </ReactMarkdown>
     </Open>
@@ -42,14 +48,10 @@ function Fence({ children }: ComponentProps<"pre">) {
 // react-markdown shows raw HTML as text and drops javascript: addresses. An image's address could carry what was
 // said here to a stranger, so only its description is shown.
 const safe: Components = {
-  a: ({ href, children }) =>
-    href ? (
-      <a href={href} target="_blank" rel="noopener noreferrer nofollow">
-        {children}
-      </a>
-    ) : (
-      <>{children}</>
-    ),
+  a: ({ href, id, "aria-label": label, children }) =>
+    href?.startsWith("#") ? <a href={href} id={id} aria-label={label}>{children}</a>
+    : href ? <a href={href} target="_blank" rel="noopener noreferrer nofollow">{children}</a>
+    : <>{children}</>,
   pre: ({ children }) => <Fence>{children}</Fence>,
   img: ({ alt }) => <em>[{alt ?? "image"}]</em>,
   table: ({ children }) => (

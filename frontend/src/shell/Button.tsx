@@ -6,7 +6,7 @@ const kinds = {
   danger: "h-10 justify-center gap-2 rounded-full bg-danger px-5 text-sm font-medium text-on-danger hover:opacity-90",
   icon: "size-8 justify-center rounded-lg text-faint hover:bg-hover hover:text-ink",
   round: "size-9 justify-center rounded-full enabled:hover:opacity-90",
-  text: "h-7 gap-1.5 rounded-lg px-2 text-xs text-faint hover:bg-hover hover:text-ink",
+  text: "h-7 gap-1.5 rounded-lg px-2 text-xs font-medium text-faint hover:bg-hover hover:text-ink",
   row: "w-full gap-2.5 rounded-lg px-3 py-2 text-left text-sm hover:bg-hover",
 };
 

@@ -42,7 +42,7 @@ export function Drawer({ onClose, children }: { onClose: () => void; children: R
   const { props, close } = useModal(onClose);
   return (
     <dialog
-      {...props} aria-label={t.menu} className="drawer"
+      {...props} aria-label={t.menu} className="slide m-0 h-full max-h-none w-[min(19rem,85vw)] text-ink"
       onClick={({ target, currentTarget }) => target === currentTarget && close()}
     >
       {children}

@@ -1,4 +1,4 @@
-import type { LucideIcon } from "lucide-react";
+import { Check, type LucideIcon } from "lucide-react";
 import { useId, useRef, type KeyboardEvent, type ReactNode } from "react";
 import { Button } from "./Button";
 
@@ -7,6 +7,8 @@ export interface Item {
   icon: LucideIcon;
   act: () => void;
   danger?: boolean;
+  /** Of several choices, whether it is the one that holds. */
+  checked?: boolean;
 }
 
 interface Props {
@@ -57,9 +59,9 @@ export function Menu({ label, items, trigger, className = "", kind = "icon" }: P
         onToggle={({ newState }) => newState === "open" && place()} onKeyDown={onKeyDown}
         className="menu"
       >
-        {items.map(({ label: name, icon: Icon, act, danger }) => (
+        {items.map(({ label: name, icon: Icon, act, danger, checked }) => (
           <Button
-            key={name} kind="row" role="menuitem" tabIndex={-1} className={danger ? "text-danger" : ""}
+            key={name} kind="row" role={checked === undefined ? "menuitem" : "menuitemradio"} aria-checked={checked} tabIndex={-1} className={danger ? "text-danger" : ""}
             onClick={() => {
               menu.current?.hidePopover();
               // Later, as the rest of this Enter would go to what is focused then.
@@ -68,6 +70,7 @@ export function Menu({ label, items, trigger, className = "", kind = "icon" }: P
           >
             <Icon size={16} aria-hidden />
             {name}
+            {checked && <Check size={16} aria-hidden className="ml-auto" />}
           </Button>
         ))}
       </div>
@@ -75,4 +78,4 @@ export function Menu({ label, items, trigger, className = "", kind = "icon" }: P
   );
 }
 
-const entries = (box: HTMLElement) => [...box.querySelectorAll<HTMLElement>("[role=menuitem]")];
+const entries = (box: HTMLElement) => [...box.querySelectorAll<HTMLElement>("[role^=menuitem]")];

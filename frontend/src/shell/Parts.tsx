@@ -8,11 +8,11 @@ import { Logo } from "./Logo";
 /** What is shown where there is no message yet. */
 export function Hello() {
   return (
-    <div className="flex min-h-0 flex-1 flex-col items-center justify-end gap-4 px-6 pb-7 text-center">
-      <Logo size={44} />
+    <div className="flex min-h-0 flex-1 flex-col items-center justify-end gap-4 px-6 pb-7 text-center short:pb-3">
+      <Logo size={44} className="short:hidden" />
       <div>
         <h2 className="text-2xl font-semibold text-balance md:text-[1.75rem]">{t.hello}</h2>
-        <p className="mt-1.5 text-faint">{t.tagline}</p>
+        <p className="mt-1.5 text-faint short:hidden">{t.tagline}</p>
       </div>
     </div>
   );
@@ -20,10 +20,10 @@ export function Hello() {
 
 export function Examples({ texts, onPick }: { texts: string[]; onPick: (text: string) => void }) {
   return (
-    <ul className="mx-auto flex w-full max-w-3xl flex-[1.3] flex-wrap content-start justify-center gap-2 px-4 pt-2">
+    <ul className="mx-auto flex w-full max-w-lg flex-[1.3] flex-wrap short:flex-none short:flex-nowrap short:justify-start short:overflow-x-auto short:pb-3 content-start justify-center gap-2 px-4 pt-2">
       {texts.map((text) => (
         <li key={text}>
-          <Button className="h-auto! min-h-9 px-4! py-1.5 text-left font-normal!" onClick={() => onPick(text)}>{text}</Button>
+          <Button className="h-auto! min-h-9 px-4! py-1.5 text-left font-normal! short:whitespace-nowrap" onClick={() => onPick(text)}>{text}</Button>
         </li>
       ))}
     </ul>
@@ -35,9 +35,9 @@ export function DemoBanner() {
   const [shown, setShown] = useState(true);
   if (!shown) return null;
   return (
-    <p role="note" className="banner">
+    <p role="note" className="mx-3 mt-1 flex items-center gap-2.5 self-center rounded-full bg-warn-soft py-1 pr-1.5 pl-3.5 text-xs text-warn">
       <FlaskConical size={14} aria-hidden className="shrink-0" />
-      <span>{t.demo} <span className="font-medium">{t.demoHint}</span></span>
+      <span>{t.demo} <span className="font-medium short:hidden">{t.demoHint}</span></span>
       <Button kind="icon" label={t.close} className="size-6! text-warn!" onClick={() => setShown(false)}>
         <X size={14} aria-hidden />
       </Button>
@@ -53,27 +53,46 @@ export function ConnectionState({ connection }: { connection: Connection }) {
   const passing = named === "connecting" || named === "broken";
   const color = { connecting: "bg-warn", open: "bg-accent", broken: "bg-warn", offline: "bg-danger", signedOut: "bg-danger" }[named];
   return (
-    <p role="status" key={named} className={`${passing ? "late" : ""} flex shrink-0 items-center gap-2 px-2 text-xs text-faint`}>
-      <span aria-hidden className={`size-2 rounded-full ${color}`} />
-      <span className={named === "open" ? "max-md:sr-only" : ""}>{t.link[named]}</span>
+    <p role="status" className="shrink-0 px-2 text-xs text-faint">
+      <span key={named} className={`${passing ? "late" : ""} flex items-center gap-2`}>
+        <span aria-hidden className={`size-2 rounded-full ${color}`} />
+        <span className={named === "open" ? "max-md:sr-only" : ""}>{t.link[named]}</span>
+      </span>
     </p>
   );
 }
 
 interface ToastProps {
   text: string;
-  action?: { label: string; act: () => void } | undefined;
+  /** Given while what the text tells of can be undone. */
+  onUndo?: (() => void) | undefined;
+  /** Somebody is about to undo it, so that there must be time, or is no more. */
+  onHold: (held: boolean) => void;
 }
 
-export function Toast({ text, action }: ToastProps) {
+/** A note that goes away. Its region is always there, as screen readers only tell of what changes in one. */
+export function Toast({ text, onUndo, onHold }: ToastProps) {
   return (
-    <div role="status" className="toast arrive">
-      <span>{text}</span>
-      {action && (
-        <button type="button" className="cursor-pointer px-2.5 py-1 font-semibold underline underline-offset-4" onClick={action.act}>
-          {action.label}
-        </button>
+    <div role="status" className="absolute bottom-32 left-1/2 z-20 -translate-x-1/2">
+      {text && (
+        <p
+          className="arrive flex w-max max-w-[calc(100vw-2rem)] items-center gap-3 rounded-full bg-ink py-2.5 pr-3 pl-5 text-sm text-ground"
+          onPointerEnter={() => onHold(true)} onPointerLeave={() => onHold(false)}
+          onFocus={({ target }) => onHold(target.matches(":focus-visible"))} onBlur={() => onHold(false)}
+        >
+          <span className="pr-2">{text}</span>
+          {onUndo && (
+            <button type="button" ref={focusIfLost} className="cursor-pointer px-2.5 py-1 font-semibold underline underline-offset-4" onClick={onUndo}>
+              {t.undo}
+            </button>
+          )}
+        </p>
       )}
     </div>
   );
 }
+
+/** What had the focus is deleted: whoever goes by keyboard goes on from here. */
+const focusIfLost = (button: HTMLElement | null) => {
+  if (document.activeElement === document.body) button?.focus();
+};

@@ -20,7 +20,7 @@ interface Props {
 
 /** Past conversations, and who is here. */
 export function Sidebar({ conversations, current, isGuest, account, onOpen, onRemove, onHide, inDrawer }: Props) {
-  const { list, query, search, more, showMore } = conversations;
+  const { list, looked, query, search, more, showMore } = conversations;
   const Hide = inDrawer ? X : PanelLeftClose;
   return (
     <div className="flex h-full flex-col bg-side">
@@ -37,7 +37,7 @@ export function Sidebar({ conversations, current, isGuest, account, onOpen, onRe
           <input
             type="search" value={query} onChange={(event) => search(event.target.value)}
             aria-label={t.search} placeholder={t.search}
-            className="h-9 w-full rounded-lg bg-transparent pr-2 pl-[2.375rem] text-sm"
+            className="h-9 w-full rounded-lg bg-transparent pr-2 pl-[2.375rem] text-sm pointer-coarse:text-base"
           />
         </label>
       </div>
@@ -55,8 +55,8 @@ export function Sidebar({ conversations, current, isGuest, account, onOpen, onRe
             </ul>
           </section>
         ))}
-        {!list.length && <p className="px-3 py-4 text-sm text-faint">{query ? t.noResults : t.noChats}</p>}
-        {more && <Button kind="row" className="text-faint" onClick={showMore}>{t.more}</Button>}
+        {looked && !list.length && !more && <p className="px-3 py-4 text-sm text-faint">{query ? t.noResults : t.noChats}</p>}
+        {more && <Button kind="row" className="text-faint" onClick={showMore}>{query ? t.searchOn : t.more}</Button>}
       </nav>
       {isGuest && list.length > 0 && <p className="px-5 pb-2 text-xs text-faint">{t.guestNote}</p>}
       <div className="border-t border-line p-2">{account}</div>
@@ -124,7 +124,7 @@ function Rename({ title, onEnd }: { title: string; onEnd: (title: string, byKey:
             event.preventDefault();
             onEnd("", true);
           }}
-          className="my-0.5 h-8 w-full rounded-lg border border-accent bg-raised px-2.5 text-sm" />
+          className="my-0.5 h-8 w-full rounded-lg border border-accent bg-raised px-2.5 text-sm pointer-coarse:text-base" />
       </form>
     </li>
   );

@@ -4,7 +4,8 @@ import { Chat, type ChatState } from "../chat/chat";
 import { resync } from "../chat/line";
 import type { Conversations } from "./useConversations";
 
-const idInAddress = () => /^\/c\/([0-9a-f-]{36})\/?$/.exec(location.pathname)?.[1] ?? null;
+// Whatever stands there; the server knows what is none.
+const idInAddress = () => /^\/c\/([^/]+)/.exec(location.pathname)?.[1] ?? null;
 const addressOf = (id: string | null) => (id ? `/c/${id}` : "/");
 
 export interface OpenChat {
@@ -16,7 +17,7 @@ export interface OpenChat {
 
 /** The conversation that the address names. */
 export function useChat(session: Session, conversations: Conversations, onProblem: (detail: string) => void): OpenChat {
-  const [chat, setChat] = useState(() => new Chat(idInAddress()));
+  const [chat, setChat] = useState(() => Chat.of(idInAddress()));
   const shown = useRef(chat);
   useEffect(() => {
     chat.surround({
@@ -38,7 +39,7 @@ export function useChat(session: Session, conversations: Conversations, onProble
     return () => chat.close();
   }, [chat]);
   useEffect(() => {
-    const travel = () => setChat((current) => (current.id === idInAddress() ? current : new Chat(idInAddress())));
+    const travel = () => setChat((current) => (current.id === idInAddress() ? current : Chat.of(idInAddress())));
     window.addEventListener("popstate", travel);
     return () => window.removeEventListener("popstate", travel);
   }, []);
@@ -46,7 +47,7 @@ export function useChat(session: Session, conversations: Conversations, onProble
   const open = useCallback((id: string | null) => {
     if (id && id === shown.current.id) return;
     if (addressOf(id) !== location.pathname) history.pushState(null, "", addressOf(id));
-    setChat(new Chat(id));
+    setChat(Chat.of(id));
   }, []);
   useFollowing(session, open);
 
@@ -62,8 +63,13 @@ function useFollowing({ who }: Session, open: (id: string | null) => void): void
     before.current = who;
     if (was === who || was.is === "unknown") return;
     const left = "name" in was && !("name" in who && who.name === was.name);
-    if (left) open(null);
-    // What was a guest's is the account's now, and its stream has ended; the reset posts what waits.
-    else if (who.is === "account") resync();
+    if (left) {
+      Chat.dropHeld();
+      open(null);
+    } else if (who.is === "account") {
+      // What was a guest's is the account's now, and its stream has ended.
+      resync();
+      Chat.sendHeld();
+    }
   }, [who, open]);
 }

@@ -4,13 +4,16 @@ import { beforeLeaving, type Who } from "../account/useSession";
 import { channel, load, save } from "../storage";
 import type { Listed } from "../types";
 
-const PAGE = 50;
+const PAGE = 100;
+const PAGES_MAX = 5;
 const TYPING_MS = 200;
 const UNDO_MS = 6000;
 const TITLE_MAX_CHARS = 60;
 
 export interface Conversations {
   list: Listed[];
+  /** What there is has been looked for. */
+  looked: boolean;
   more: boolean;
   query: string;
   search: (query: string) => void;
@@ -22,6 +25,8 @@ export interface Conversations {
   remove: (id: string) => void;
   removing: string | null;
   undo: () => void;
+  /** Give it more time, or let that begin anew. */
+  hold: (held: boolean) => void;
   /** A guest's conversation has expired. */
   drop: (id: string) => void;
 }
@@ -33,34 +38,42 @@ export function useConversations(who: Who, ttl_s: number, onProblem: (detail: st
   const isAccount = who.is === "account" || who.is === "ended";
   const owner = isAccount ? who.name : "";
   const [query, search] = useState("");
-  const [{ conversations, next }, setPage] = useState<Page>({ conversations: [], next: null });
+  const [page, setPage] = useState<Page>(NOTHING);
+  const { conversations, next } = page;
   const asked = useRef(0);
-  const [shown, setShown] = useState(PAGE);
+  const shown = useRef(0);
 
   const present = useRef(owner);
   useEffect(() => {
     present.current = owner;
   }, [owner]);
+  useEffect(() => {
+    shown.current = conversations.length;
+  }, [conversations]);
 
-  const reload = useCallback(async () => {
+  /** Read the list anew, as far as it is shown, or go on from where it ends. */
+  const reload = useCallback(async (from: Page = NOTHING) => {
     if (who.is === "unknown") return;
     const mine = ++asked.current;
+    const wanted = from.conversations.length + (query || from !== NOTHING ? PAGE : Math.max(shown.current, PAGE));
     try {
-      const page = owner ? await fromServer(query, shown) : fromBrowser(query, ttl_s);
-      if (mine === asked.current) setPage(page);
+      const found = owner ? await fromServer(query, from, wanted, () => mine !== asked.current) : fromBrowser(query, ttl_s);
+      if (mine === asked.current) setPage(found);
     } catch (error) {
       if (asProblem(error).status !== 401) onProblem(asProblem(error).message);
     }
-  }, [who.is, owner, query, shown, ttl_s, onProblem]);
+  }, [who.is, owner, query, ttl_s, onProblem]);
   const news = useNews(reload);
 
   useEffect(() => {
+    // What was asked before is wanted no more.
+    asked.current++;
     if (who.is === "unknown" || who.is === "ended") return;
     const timer = setTimeout(() => void reload(), query ? TYPING_MS : 0);
     return () => clearTimeout(timer);
   }, [reload, query, who.is]);
 
-  const { removing, remove, undo } = useRemoval(owner, (id, by) => {
+  const { removing, remove, undo, hold } = useRemoval(owner, (id, by) => {
     setPage((page) => ({ ...page, conversations: page.conversations.filter((one) => one.id !== id) }));
     if (!isAccount) forget(id);
     // The request outlives the page.
@@ -74,8 +87,8 @@ export function useConversations(who: Who, ttl_s: number, onProblem: (detail: st
     const renamed = (list: Listed[], id: string, title: string) => list.map((one) => (one.id === id ? { ...one, title } : one));
     return {
       list: conversations.filter(({ id }) => id !== removing),
-      more: next !== null, query, search, remove, removing, undo,
-      showMore: () => setShown(shown + PAGE),
+      looked: page !== NOTHING, more: Boolean(next), query, search, remove, removing, undo, hold,
+      showMore: () => void reload(page),
       touch: (id, text) => {
         if (who.is === "guest") remember(id, text);
         news();
@@ -96,24 +109,24 @@ export function useConversations(who: Who, ttl_s: number, onProblem: (detail: st
         news();
       },
     };
-  }, [conversations, next, removing, remove, undo, who.is, isAccount, query, shown, news, onProblem]);
+  }, [page, conversations, next, removing, remove, undo, hold, who.is, isAccount, query, reload, news, onProblem]);
 }
 
 interface Page {
   conversations: Listed[];
+  /** Where the next ones begin; "" for the newest, null where there are no more. */
   next: string | null;
 }
+const NOTHING: Page = { conversations: [], next: "" };
 
-/** The newest conversations, page by page, as many as are wanted: a list that is read anew must not shrink. */
-async function fromServer(query: string, wanted: number): Promise<Page> {
-  const conversations: Listed[] = [];
-  let next: string | null = "";
-  do {
-    const where: URLSearchParams = new URLSearchParams({ limit: `${PAGE}`, ...(query && { q: query }), ...(next && { before: next }) });
+/** Those that are there, and the next ones, until there are as many as are wanted, in a few requests at most. */
+async function fromServer(query: string, { conversations, next }: Page, wanted: number, stale: () => boolean): Promise<Page> {
+  for (let pages = 0; next !== null && conversations.length < wanted && pages < PAGES_MAX && !stale(); pages++) {
+    const where = new URLSearchParams({ limit: `${PAGE}`, ...(query && { q: query }), ...(next && { before: next }) });
     const page: Page = await api<Page>("GET", `/conversations?${where.toString()}`);
-    conversations.push(...page.conversations);
+    conversations = [...conversations, ...page.conversations];
     next = page.next;
-  } while (next && conversations.length < wanted);
+  }
   return { conversations, next };
 }
 
@@ -170,11 +183,16 @@ function useRemoval(owner: string, commit: (id: string, by: string) => Promise<v
     const before = underway.current;
     if (deletes) underway.current = latest.current(found.id, found.by).then(() => before);
   }, []);
+  const hold = useCallback((held: boolean) => {
+    clearTimeout(waiting.current?.timer);
+    if (waiting.current && !held) waiting.current.timer = window.setTimeout(() => settle(true), UNDO_MS);
+  }, [settle]);
   const remove = useCallback((id: string) => {
     settle(true);
-    waiting.current = { id, by: owner, timer: window.setTimeout(() => settle(true), UNDO_MS) };
+    waiting.current = { id, by: owner, timer: 0 };
+    hold(false);
     setRemoving(id);
-  }, [settle, owner]);
+  }, [settle, hold, owner]);
   const undo = useCallback(() => settle(false), [settle]);
 
   useEffect(() => {
@@ -186,5 +204,5 @@ function useRemoval(owner: string, commit: (id: string, by: string) => Promise<v
     };
     return () => window.removeEventListener("pagehide", finish);
   }, [settle]);
-  return { removing, remove, undo };
+  return { removing, remove, undo, hold };
 }
