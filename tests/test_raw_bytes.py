@@ -5,7 +5,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 import requests
@@ -148,7 +148,8 @@ REQUESTS = {
 def test_a_broken_request_is_refused_and_no_second_one_is_found_in_it(server: str, store: Store, what: str) -> None:
     raw = Raw(server)
     raw.send(REQUESTS[what] + NEXT)
-    raw.sock.shutdown(socket.SHUT_WR)
+    with suppress(OSError):  # it may have hung up already
+        raw.sock.shutdown(socket.SHUT_WR)
     answers = raw.rest().split(b"HTTP/1.1 ")[1:]
     # 501: a coding that the server does not know (RFC 9112, section 6.1).
     assert len(answers) <= 1 and all(answer.startswith((b"4", b"501")) for answer in answers), answers
