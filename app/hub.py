@@ -147,7 +147,9 @@ class Hub:
                 live = Live(server)
                 with self._lock:
                     self._lives[server] = live
-                    live.subscribe(*(name for name in self._channels if self._store.at(name) is server))
+                    # Also what other servers have: a slot may have moved to one of them, unnoticed until now.
+                    for name in self._channels:
+                        self._tell("subscribe", name)
                 self._hand_out(server, live)
             except StoreUnavailable:
                 self._store.forget()

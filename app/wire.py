@@ -21,6 +21,8 @@ INBOX_MAX = 64
 LINGER_S = 1.0
 # After so long without an acknowledgement the kernel gives a connection up, also when the client's window is closed.
 UNREAD_MAX_MS = 60_000
+# What waits in the kernel for a client that does not read; by itself it takes in megabytes.
+UNSENT_MAX_BYTES = 65_536
 
 
 class Wire:
@@ -33,18 +35,19 @@ class Wire:
         environ["parley.begun"] = time.monotonic()
         sock = environ.get("gunicorn.socket")
         if sock is not None:
-            give_up_late(sock)
+            bound(sock)
             if environ.get("HTTP_UPGRADE", "").lower() == "websocket":
                 environ["gunicorn.socket"] = SteadySocket(sock)
                 environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
         return self._app(environ, start_response)
 
 
-def give_up_late(sock: socket.socket) -> None:
-    """Let the kernel end a connection whose client takes nothing any more; else its stream would wait for ever."""
+def bound(sock: socket.socket) -> None:
+    """Let the kernel keep little for a client that does not read, and end its connection in the end."""
     if sock.family != socket.AF_UNIX and hasattr(socket, "TCP_USER_TIMEOUT"):
         with suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MAX_MS)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_MAX_BYTES)
 
 
 class SteadySocket:

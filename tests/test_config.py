@@ -40,6 +40,7 @@ def test_settings_are_read_from_the_environment() -> None:
         ("LEASE_S", "nan"),
         ("LEASE_S", "inf"),
         ("REDIS_TLS_VERIFY", "perhaps"),
+        ("REDIS_URL", "redis+cluster://a:1,b:2"),
         ("LOG_LEVEL", "loud"),
         ("MODEL_URL", "localhost:8080"),
         ("MODEL_MAX_NEW_TOKENS", "4096"),

@@ -13,6 +13,7 @@ from services import Process, wait_for
 from chat import keys
 from chat.config import Config
 from chat.conversation import Conversation
+from chat.errors import StoreUnavailable
 from chat.events import Position
 from chat.store import Store
 from faults.checker import check
@@ -64,13 +65,35 @@ def _has_text(conversation: Client) -> bool:
     return any(entry.kind == "delta" for log in conversation.logs for entry in log.entries)
 
 
-def test_a_position_proves_nothing_where_two_failovers_have_lost_what_came_before_it(
-    tmp_path: Path, start: Start
-) -> None:
+@pytest.fixture
+def pair(tmp_path: Path, start: Start) -> Iterator[tuple[Servers, int, int]]:
+    """Servers, and the ports of a primary and its replica."""
     servers = Servers(tmp_path, start)
     primary = servers.add()
     replica = servers.add("--replicaof", f"127.0.0.1 {primary}")
     eventually(lambda: servers.follows(replica, primary))
+    yield servers, primary, replica
+    servers.close()
+
+
+def test_a_message_counts_only_once_a_replica_has_it_and_so_does_its_repeat(pair: tuple[Servers, int, int]) -> None:
+    servers, primary, replica = pair
+    store = Store(Config(redis_url=f"redis://127.0.0.1:{primary}/0", redis_wait_replicas=1))
+    chat = Conversation.create(store)
+    servers.sever(replica)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            chat.accept("Hello", "m-1")
+    servers.mend(replica)
+    eventually(lambda: servers.follows(replica, primary))
+    assert chat.accept("Hello", "m-1").outcome == "waiting" and len(chat.snapshot()["pending"]) == 1
+    store.close()
+
+
+def test_a_position_proves_nothing_where_two_failovers_have_lost_what_came_before_it(
+    pair: tuple[Servers, int, int],
+) -> None:
+    servers, primary, replica = pair
     store = Store(Config(redis_url=f"redis://127.0.0.1:{primary}/0"))
     chat = Conversation.create(store)
     chat.accept("Hello", "m-1")
@@ -85,7 +108,6 @@ def test_a_position_proves_nothing_where_two_failovers_have_lost_what_came_befor
     chat.accept("Hello again?", "m-3")
     assert [event.type for event in chat.read(lost or Position("", 0)).events] == ["reset"]
     store.close()
-    servers.close()
 
 
 def _promote(servers: Servers, replica: int, primary: int) -> None:

@@ -8,7 +8,7 @@ import pytest
 from services import wait_for
 
 import app.wire
-from app.wire import INBOX_MAX, SteadySocket, give_up_late
+from app.wire import INBOX_MAX, SteadySocket, bound
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_a_client_that_takes_nothing_any_more_is_given_up(
 ) -> None:
     monkeypatch.setattr(app.wire, "UNREAD_MAX_MS", 500)
     server, _ = pair
-    give_up_late(server)
+    bound(server)
     gone: list[OSError] = []
 
     def send() -> None:
