@@ -52,8 +52,16 @@ class Worker(GeventWorker):  # type: ignore[misc]
 
         leave(self.wsgi)
         gevent.sleep(IDLE_S)
+        self.close_idle()
+
+    def close_idle(self) -> None:
         for connection, limit in self.idle.items():
-            connection.kill(limit, block=False)
+            # In the event loop, and only if it is idle then too: a request that came before must be answered.
+            gevent.get_hub().loop.run_callback(self.close, connection, limit)
+
+    def close(self, connection: gevent.Greenlet, limit: gevent.Timeout) -> None:
+        if self.idle.get(connection) is limit:
+            connection.throw(limit)
 
 
 try:

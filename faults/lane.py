@@ -15,8 +15,8 @@ from faults.recovery import Strike, Timelines
 from faults.system import System
 from faults.traffic import Traffic
 
-# For so long after a fault that severs connections events may still be late.
-LATE_AFTER_S = 8.0
+# So long after a fault that severs connections events may still be late: a half-open one to Redis is noticed in 10 s.
+LATE_AFTER_S = 12.0
 
 
 @dataclass(frozen=True)

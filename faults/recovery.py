@@ -6,8 +6,8 @@ from itertools import pairwise
 from faults.checker import Finding, first_seen
 from faults.clients import ENDS, Conversation
 
-# A pause that needs no recovery: the model's own pauses are shorter.
-PAUSE_S = 1.5
+# A pause that needs no recovery: the model's own are shorter. A turn that was silent for longer was not going on.
+PAUSE_S, ALIVE_S = 1.5, 4.0
 
 
 @dataclass
@@ -49,9 +49,11 @@ class Timelines:
         found = []
         for conversation, events in zip(self._conversations, self._events, strict=True):
             # The ring of a conversation with a single message may have died with the worker.
-            first = conversation.sent[0].at if len(conversation.sent) == 1 else float("inf")
+            first = conversation.sent[0].at if len(conversation.sent) == 1 else until
+            # A turn that was silent already had other troubles.
+            lived = any(began - ALIVE_S < entry.at <= began for entry in events)
             for entry in events:
-                if entry.kind == "started" and began < entry.at < until:
+                if lived and entry.kind == "started" and began < entry.at < until:
                     waited = first < began and entry.at - first > PAUSE_S
                     found += [entry.at - began] if entry.data["attempt"] > 1 or waited else []
         return found

@@ -47,7 +47,9 @@ class Scene:
 
 
 def _has_text(log: Log) -> bool:
-    return log.left or any(entry.kind == "delta" for entry in log.entries)
+    """Whether its client has seen a delta, or has come when the reply had begun."""
+    resets = (entry.data["turn"] for entry in log.entries if entry.kind == "reset")
+    return any(entry.kind == "delta" for entry in log.entries) or any(turn and turn["text"] for turn in resets)
 
 
 Make = Callable[[Scene], None]

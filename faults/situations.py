@@ -26,7 +26,7 @@ def _give_fate(fate: str, for_s: float, scene: Scene) -> None:
 
 for _what, _fate, _for_s in (
     ("answers 500", "error", 3), ("answers 503", "loading", 3), ("answers garbage", "garbage", 2),
-    ("hangs before a reply", "hang", 6), ("hangs within a reply", "hang_within", 6), ("resets", "reset", 3),
+    ("hangs before a reply", "hang", 17), ("hangs within a reply", "hang_within", 17), ("resets", "reset", 3),
     ("garbage within a reply", "garbage_within", 2), ("endless", "endless", 3), ("slow", "slow", 4),
 ):  # fmt: skip
     _quick = _fate in ("error", "reset", "garbage_within")
@@ -139,6 +139,6 @@ def _stop(order: Order, scene: Scene) -> None:
 
 
 for _when, _order in (
-    ("text flows", Order(pieces=200, pause_ms=50)), ("the model is silent", Order(3, pause_ms=10, last_ms=4500))
+    ("text flows", Order(pieces=300, pause_ms=50)), ("the model is silent", Order(3, pause_ms=10, last_ms=14000))
 ):  # fmt: skip
     fault(f"stop: while {_when}", settle_s=0, severs=False)(partial(_stop, _order))

@@ -75,18 +75,34 @@ class Stub:
         pause_s = {"slow": 1.0, "endless": 0.005}.get(fate, order.pause_ms / 1000)
         text = ""
         if fate == "hang":
-            await _pause(reader, 3600)
+            await self.hang(reader)
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
         await _pause(reader, order.first_ms / 1000)
         for n, word in enumerate(islice(words(message, take), None if fate == "endless" else order.pieces)):
             if n == BROKEN_AFTER and fate in BREAKS:
-                return await _break(fate, reader, writer)
+                return await self.break_off(fate, reader, writer)
             text += word
             _event(writer, _token(word))
             await _pause(reader, pause_s)
         await _pause(reader, order.last_ms / 1000)
         _event(writer, _token("</s>", special=True, text=text))
         writer.write(b"0\r\n\r\n")
+
+    async def hang(self, reader: asyncio.StreamReader) -> None:
+        """Be silent until all is well again, and then gone."""
+        while self.fate != "well":
+            await _pause(reader, 0.1)
+        raise ConnectionResetError
+
+    async def break_off(self, fate: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if fate == "hang_within":
+            await self.hang(reader)
+        if fate == "garbage_within":
+            _event(writer, ["what", "is", "this"])
+            await writer.drain()
+        # To linger for no time at all: closing sends RST.
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        raise ConnectionResetError
 
 
 async def _pause(reader: asyncio.StreamReader, seconds: float) -> None:
@@ -97,17 +113,6 @@ async def _pause(reader: asyncio.StreamReader, seconds: float) -> None:
     except TimeoutError:
         return
     raise HungUp
-
-
-async def _break(fate: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    if fate == "hang_within":
-        await _pause(reader, 3600)
-    if fate == "garbage_within":
-        _event(writer, ["what", "is", "this"])
-        await writer.drain()
-    # To linger for no time at all: closing sends RST.
-    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    raise ConnectionResetError
 
 
 def _send(writer: asyncio.StreamWriter, status: int, kind: str, body: str) -> None:

@@ -1,0 +1,49 @@
+"""gunicorn's worker as gunicorn.conf.py has it, while it shuts down."""
+
+import runpy
+from typing import Any
+
+import gevent
+import pytest
+from gevent.event import Event
+from services import ROOT
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A worker that was told to end and serves no socket."""
+    monkeypatch.setenv("SECRET_KEY", "for tests")
+    kind = runpy.run_path(str(ROOT / "gunicorn.conf.py"))["Worker"]
+    worker = kind.__new__(kind)
+    worker.idle, worker.alive = {}, False
+    return worker
+
+
+def test_a_request_that_comes_just_before_its_idle_connection_is_closed_is_answered(worker: Any) -> None:
+    arrives, answered = Event(), []
+
+    def serve() -> None:
+        with worker.timeout_ctx():
+            arrives.wait()
+        gevent.sleep(0.01)  # for Redis, say
+        answered.append(True)
+
+    connection = gevent.spawn(serve)
+    gevent.sleep(0)
+    arrives.set()
+    worker.close_idle()
+    connection.get(timeout=10)
+    assert answered
+
+
+def test_a_connection_that_stays_idle_is_closed(worker: Any) -> None:
+    def serve() -> bool:
+        with worker.timeout_ctx():
+            Event().wait()
+        return True
+
+    connection = gevent.spawn(serve)
+    gevent.sleep(0)
+    worker.close_idle()
+    assert connection.get(timeout=10)
+    assert worker.idle == {}
