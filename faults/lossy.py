@@ -6,7 +6,7 @@ from threading import Event, Thread
 from faults.checker import Finding, check
 from faults.clients import ENDS, Conversation
 from faults.recovery import Strike, Timelines
-from faults.traffic import Traffic
+from faults.traffic import GONE, Traffic
 
 
 class Healer(Thread):
@@ -34,8 +34,11 @@ class Healer(Thread):
         now = conversation.call("GET", conversation.path).json()
         known = {message["id"] for message in now["messages"] + now["pending"]}
         for missing in (message for message in sent if message.id not in known):
-            conversation.call("POST", f"{conversation.path}/messages", id=missing.id, text=missing.text)
-            self.healed.append((time.monotonic(), missing.id))
+            path = f"{conversation.path}/messages"
+            answer = conversation.call("POST", path, id=missing.id, text=missing.text).json()
+            # It may have been withdrawn by a stop whose answer has not come yet.
+            if answer["outcome"] != "withdrawn":
+                self.healed.append((time.monotonic(), missing.id))
 
     def rest(self) -> None:
         """Wait until everything that was sent again is answered too."""
@@ -68,6 +71,8 @@ def _check_lossy(conversation: Conversation, healed: set[str]) -> list[Finding]:
     for log in conversation.logs:
         if any(entry.id and not entry.id.startswith(epoch) for entry in log.entries):
             log.entries = [entry for entry in log.entries if log.whole and entry.id.startswith(epoch)]
+    # It is there. A sender that stops or asks anew for a message that was lost gets a 404 too.
+    conversation.complaints = [entry for entry in conversation.complaints if entry.kind != GONE]
     if healed & {sent.id for sent in conversation.sent}:
         # What is sent again comes after what was sent meanwhile.
         order = {message["id"]: n for n, message in enumerate(conversation.final["pages"])}

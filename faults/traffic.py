@@ -10,6 +10,8 @@ from faults.replies import Order
 # A turn that has not ended so long after the last fault is stuck.
 ENDS_WITHIN_S, CAUGHT_UP_WITHIN_S = 60, 30
 
+GONE = "the conversation was gone"
+
 
 class Traffic:
     """Conversations side by side, each with a sender and watchers of different habits."""
@@ -85,7 +87,7 @@ class Talk(Thread):
                 self._exchange()
                 time.sleep(self.rng.uniform(0, 2))
         except Gone:
-            self.conversation.complain("the conversation was gone")
+            self.conversation.complain(GONE)
 
     def _be_visited(self) -> None:
         """A client that comes without a position, and leaves for good after a while."""
