@@ -74,6 +74,8 @@ class Hub:
                     position = event.position
                     yield event
                 if batch.more:
+                    # Whoever has much to catch up with shall not hold the others up.
+                    time.sleep(0)
                     continue
                 position = watch.newest = batch.newest
                 for arrival in watch.arrivals(position, ping_s):
