@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -133,14 +134,22 @@ def test_a_restart_of_the_store_is_bridged(server: str, store: Store, ada: reque
         assert heard(ws) == "Hello"
 
 
+def rest(ws: ClientConnection) -> Iterator[str]:
+    with suppress(TimeoutError):
+        while True:
+            yield json.loads(ws.recv(timeout=0.3))["message"]
+
+
 def test_each_socket_hears_the_replies_to_its_own_messages(server: str, store: Store, ada: requests.Session) -> None:
     with open_chat(server, ada) as one, open_chat(server, ada) as two:
         say(one, "Hi")
         begin(store).finish("completed", "to one")
-        assert heard(one) == heard(one) == "to one"
+        assert heard(one) == "to one"
         say(two, "Hi")
         begin(store).finish("completed", "to two")
-        assert heard(two) == heard(two) == "to two"
+        assert heard(two) == "to two"
+        # The end may repeat what its last delta has told; of the other's reply nothing comes.
+        assert {*rest(one)} <= {"to one"} and {*rest(two)} <= {"to two"}
 
 
 def test_a_name_is_each_accounts_own(server: str, store: Store, ada: requests.Session) -> None:

@@ -1,6 +1,8 @@
 """gunicorn's worker as gunicorn.conf.py has it, while it shuts down."""
 
 import runpy
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -10,9 +12,12 @@ from services import ROOT
 
 
 @pytest.fixture
-def worker(monkeypatch: pytest.MonkeyPatch) -> Any:
+def worker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """A worker that was told to end and serves no socket."""
     monkeypatch.setenv("SECRET_KEY", "for tests")
+    # The file sets it; other tests of this process shall not find it.
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")
+    monkeypatch.setattr(tempfile, "mkdtemp", lambda prefix: str(tmp_path))
     kind = runpy.run_path(str(ROOT / "gunicorn.conf.py"))["Worker"]
     worker = kind.__new__(kind)
     worker.idle, worker.alive = {}, False

@@ -1,6 +1,7 @@
 """The hub against a real store: whoever follows a conversation misses nothing and sees nothing twice."""
 
 from collections.abc import Iterator
+from threading import Event as Flag
 from threading import Thread
 
 import pytest
@@ -35,13 +36,16 @@ class Reader:
     def __init__(self, hub: Hub, chat: Conversation, after: Position | None = None) -> None:
         self.seen: list[Event] = []
         self.error: Exception | None = None
+        self.live = Flag()
         self._stream = hub.follow(chat, after, ping_s=0.05)
         self._thread = Thread(target=self._read, daemon=True)
         self._thread.start()
 
     def _read(self) -> None:
         try:
-            self.seen.extend(event for event in self._stream if event)
+            for event in self._stream:
+                self.live.set()
+                self.seen += [event] if event else []
         except Exception as error:
             self.error = error
 
@@ -67,6 +71,7 @@ def turn(store: Store, chat: Conversation, *pieces: str) -> None:
 
 def test_two_readers_see_the_same_events_once_and_in_order(store: Store, hub: Hub, chat: Conversation) -> None:
     readers = [Reader(hub, chat, start(chat)) for _ in range(2)]
+    assert all(reader.live.wait(10) for reader in readers)
     for _ in range(3):
         turn(store, chat, "a", "b", "c")
     for reader in readers:
