@@ -2,6 +2,7 @@ import { ArrowDown } from "lucide-react";
 import { useEffect, useState } from "react";
 import { Button } from "../shell/Button";
 import { t } from "../texts";
+import type { Message } from "../types";
 import type { Chat, ChatState } from "./chat";
 import { Human } from "./Human";
 import { Reply } from "./Reply";
@@ -17,6 +18,7 @@ interface Props {
 /** The messages of a conversation, oldest first, then what runs, waits and is on its way. */
 export function ThreadView({ chat, state, onEdit }: Props) {
   const { thread } = state;
+  const { turn } = thread;
   const { boxRef, contentRef, away, jump, hold } = useStickToEnd();
   const sent = unheard(thread);
   const newest = sent.at(-1)?.id;
@@ -26,10 +28,12 @@ export function ThreadView({ chat, state, onEdit }: Props) {
 
   // What was complete before is no news.
   const [begun, setBegun] = useState(false);
-  if (thread.turn && !begun) setBegun(true);
+  if (turn && !begun) setBegun(true);
 
-  const idle = !thread.turn && !thread.pending.length && !sent.length;
-  const last = thread.messages.at(-1)?.id;
+  // One list, so that a reply stays the same element, with what is selected in it and focused, when it ends.
+  const entries: Message[] = turn ? [...thread.messages, { id: turn.reply_id, role: "bot", text: turn.text, at: "" }] : thread.messages;
+  const idle = thread.state === "live" && !turn && !thread.pending.length && !sent.length;
+  const retryable = idle ? thread.messages.at(-1)?.id : undefined;
   const takeBack = async (id: string, text: string) => {
     if (await chat.withdraw(id)) onEdit(text);
   };
@@ -43,19 +47,16 @@ export function ThreadView({ chat, state, onEdit }: Props) {
             </p>
           )}
           <div className="flex flex-col gap-6">
-            {thread.messages.map((message) =>
-              message.role === "human" ? (
-                <Human key={message.id} text={message.text} at={message.at} />
+            {entries.map((message) => {
+              if (message.role === "human") return <Human key={message.id} text={message.text} at={message.at} />;
+              return message.id === turn?.reply_id ? (
+                <Reply key={message.id} text={turn.text} growing again={turn.attempt > 1} stopping={state.stopping} />
               ) : (
-                <Reply key={message.id} text={message.text} message={message}
-                  onRetry={idle && message.id === last ? () => void chat.retry(message) : undefined} />
-              ),
-            )}
-            {thread.turn && (
-              <Reply key={thread.turn.reply_id} text={thread.turn.text} growing again={thread.turn.attempt > 1} stopping={state.stopping} />
-            )}
+                <Reply key={message.id} text={message.text} message={message} onRetry={message.id === retryable ? () => void chat.retry(message) : undefined} />
+              );
+            })}
             {thread.pending.map(({ id, text, at }, index) => (
-              <Human key={id} text={text} at={at} state={t.waiting(index + (thread.turn ? 1 : 0))} onCancel={() => void takeBack(id, text)} />
+              <Human key={id} text={text} at={at} state={t.waiting(index + (turn ? 1 : 0))} onCancel={() => void takeBack(id, text)} />
             ))}
             {sent.map(({ id, text, at, state: how, problem }) => {
               const unsend = () => {
