@@ -101,6 +101,11 @@ def test_a_phone_has_a_drawer_and_no_sideways_scrolling(
     expect(drawer).to_be_hidden()
     expect(page.get_by_role("heading", name="What is on your mind?")).to_be_visible()
     page.get_by_role("button", name="Open menu").tap()
+    drawer.get_by_role("button", name="Actions for Show me everything").tap()
+    page.get_by_role("menuitem", name="Delete").tap()
+    page.get_by_role("button", name="Undo").tap()
+    page.get_by_role("button", name="Open menu").tap()
+    expect(drawer.get_by_role("link", name="Show me everything")).to_be_visible()
     page.touchscreen.tap(380, 400)
     expect(drawer).to_be_hidden()
 

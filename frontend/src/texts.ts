@@ -1,3 +1,4 @@
+import { asProblem } from "./api";
 import type { Failure } from "./types";
 
 const seconds = (ms: number) => (ms / 1000).toLocaleString(locale, { maximumFractionDigits: ms < 1000 ? 2 : 1 });
@@ -66,6 +67,10 @@ const en = {
     name_taken: "This name is taken.", login_failed: "Name or password is wrong.", password_wrong: "The password is wrong.",
     registration_closed: "New accounts are not open here.",
     rate_limited: "Too many attempts. Please wait a moment.", unreachable: "The server does not answer.", invalid: "Please check what you entered.",
+    queue_full: "Too many messages wait already.", conversation_gone: "This conversation is not to be found.",
+    message_unknown: "This message is not to be found.", not_last_turn: "The conversation has gone on meanwhile.",
+    too_large: "The message is too long.", store_unavailable: "The server cannot reach its memory at the moment.",
+    login_required: "You are signed out.", internal: "Something went wrong.",
   } as Record<string, string>,
   broken: "Something went wrong on this page.", reload: "Reload",
 };
@@ -131,6 +136,10 @@ const fr: typeof en = {
     name_taken: "Ce nom est déjà pris.", login_failed: "Nom ou mot de passe incorrect.", password_wrong: "Le mot de passe est incorrect.",
     registration_closed: "Aucun nouveau compte n’est accepté ici.",
     rate_limited: "Trop de tentatives. Veuillez patienter un moment.", unreachable: "Le serveur ne répond pas.", invalid: "Veuillez vérifier votre saisie.",
+    queue_full: "Trop de messages attendent déjà.", conversation_gone: "Cette conversation est introuvable.",
+    message_unknown: "Ce message est introuvable.", not_last_turn: "La conversation a continué entre-temps.",
+    too_large: "Le message est trop long.", store_unavailable: "Le serveur n’accède pas à sa mémoire pour le moment.",
+    login_required: "Vous êtes déconnecté.", internal: "Une erreur s’est produite.",
   },
   broken: "Une erreur s’est produite sur cette page.", reload: "Recharger",
 };
@@ -154,6 +163,12 @@ export const language = locale.slice(0, 2) as keyof typeof languages;
 
 /** Every text of the page. */
 export const t = languages[language];
+
+/** What went wrong, in words of this page's language where it has some. */
+export function say(error: unknown): string {
+  const { code, message } = asProblem(error);
+  return t.problems[code] ?? message;
+}
 
 const sameDay = (a: Date, b: Date) => a.toDateString() === b.toDateString();
 

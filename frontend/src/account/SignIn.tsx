@@ -2,7 +2,7 @@ import { useId, useState, type ComponentProps, type ReactNode, type SyntheticEve
 import { asProblem, type Problem } from "../api";
 import { Button } from "../shell/Button";
 import { Dialog } from "../shell/Dialog";
-import { t } from "../texts";
+import { say, t } from "../texts";
 import type { Session } from "./useSession";
 
 interface Props {
@@ -83,8 +83,8 @@ export function Field({ label, hint, onValue, ...props }: FieldProps) {
 
 /** What went wrong. `named`: only a password was asked for. */
 export function Trouble({ problem, named = false }: { problem: Problem | null; named?: boolean }) {
-  const code = named && problem?.code === "login_failed" ? "password_wrong" : problem?.code;
-  return <p role="alert" className="text-sm text-danger empty:hidden">{problem && (t.problems[code ?? ""] ?? problem.message)}</p>;
+  const told = named && problem?.code === "login_failed" ? t.problems["password_wrong"] : problem && say(problem);
+  return <p role="alert" className="text-sm text-danger empty:hidden">{told}</p>;
 }
 
 /** What came of an action, whether it is under way, and how to begin it. */

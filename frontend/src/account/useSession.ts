@@ -1,10 +1,9 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { api, onSignedOut } from "../api";
+import { KEPT_MAX, known } from "../shell/guests";
 import { channel, forgetDrafts, forgetOutbox, load, save } from "../storage";
-import type { Config, Listed } from "../types";
+import type { Config } from "../types";
 
-// How many conversations the server takes over.
-const KEPT_MAX = 100;
 const ASSUMED: Config = {
   demo: false, registration: "closed", account: null, limits: { message_max_chars: 4000, chat_ttl_s: 3600 },
 };
@@ -100,7 +99,7 @@ export function useSession(): Session {
       signedOut,
       forget,
       enter: (how, name, password) => change(async () => {
-        const keep = load<Listed[]>("guest", []).map(({ id }) => id).slice(0, KEPT_MAX);
+        const keep = known().map(({ id }) => id).slice(0, KEPT_MAX);
         const account = await api<{ name: string }>("POST", `/${how}`, { name, password, keep });
         save("guest", null);
         return account.name;

@@ -48,16 +48,19 @@ export function DemoBanner() {
 export type Connection = Link | "offline" | "signedOut";
 
 /** How the page stands with the server, as text and as colour. */
-export function ConnectionState({ connection }: { connection: Connection }) {
+export function ConnectionState({ connection }: { connection: Connection | null }) {
   const named = connection === "missing" || connection === "login" ? "signedOut" : connection;
   const passing = named === "connecting" || named === "broken";
-  const color = { connecting: "bg-warn", open: "bg-accent", broken: "bg-warn", offline: "bg-danger", signedOut: "bg-danger" }[named];
+  const color = named && { connecting: "bg-warn", open: "bg-accent", broken: "bg-warn", offline: "bg-danger", signedOut: "bg-danger" }[named];
   return (
     <p role="status" className="shrink-0 px-2 text-xs text-faint">
-      <span key={named} className={`${passing ? "late" : ""} flex items-center gap-2`}>
-        <span aria-hidden className={`size-2 rounded-full ${color}`} />
-        <span className={named === "open" ? "max-md:sr-only" : ""}>{t.link[named]}</span>
-      </span>
+      {named && (
+        // On a phone a dot alone would say little, and all is well.
+        <span key={named} className={`${passing ? "late" : ""} ${named === "open" ? "max-md:sr-only" : ""} flex items-center gap-2`}>
+          <span aria-hidden className={`size-2 rounded-full ${color}`} />
+          {t.link[named]}
+        </span>
+      )}
     </p>
   );
 }
