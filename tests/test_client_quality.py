@@ -230,6 +230,19 @@ def test_the_policy_allows_nothing_inline_and_scripts_are_kept_for_ever(server: 
     assert requests.get(f"{server}/assets/no-such.js", timeout=5).status_code == 404
 
 
+def test_what_fails_to_load_leaves_plain_text_until_it_does(server: str, store: Store, visit: Visit) -> None:
+    visit.context.route(re.compile("/(Markdown|highlight)-"), lambda route: route.abort())
+    page = visit.page(server)
+    send(page, "Hi")
+    begin(store, conversation(page, store)).finish("completed", "A **bold** word\n\n```python\nreturn 1\n```")
+    expect(messages(page, "Parley")).to_contain_text("A **bold** word")
+    visit.context.unroute(re.compile("/(Markdown|highlight)-"))
+    visit.context.route("**/highlight-*", lambda route: route.abort())
+    expect(page.locator("strong")).to_have_text("bold")
+    expect(page.locator("pre")).to_have_text("return 1")
+    visit.forgive("ERR_FAILED")
+
+
 def test_the_first_load_is_small() -> None:
     folder = ROOT / "frontend" / "dist"
     files = [folder / "index.html", *folder.glob("assets/*.js"), *folder.glob("assets/*.css")]

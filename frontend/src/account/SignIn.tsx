@@ -41,10 +41,14 @@ export function SignIn({ session, how, canSignUp, onTurn, onClose }: Props) {
         <Button kind="primary" type="submit" disabled={busy} className="w-full">{isNew ? t.signUp : t.signIn}</Button>
       </Form>
       {again ? (
-        <Button kind="row" className="mt-3 justify-center text-faint" onClick={() => {
-          session.forget();
-          onClose();
-        }}>{t.other}</Button>
+        <details className="mt-3 text-center text-sm text-faint">
+          <summary className="cursor-pointer list-none rounded-md py-2 hover:text-ink">{t.other}</summary>
+          <p className="mt-1 mb-3">{t.otherText}</p>
+          <Button className="w-full" onClick={() => {
+            session.forget();
+            onClose();
+          }}>{t.otherSure}</Button>
+        </details>
       ) : (
         canSignUp && (
           <p className="mt-4 text-center text-sm text-faint">

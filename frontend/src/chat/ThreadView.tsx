@@ -1,6 +1,7 @@
 import { ArrowDown } from "lucide-react";
 import { useEffect, useState } from "react";
 import { Button } from "../shell/Button";
+import { thenWrite } from "../shell/focus";
 import { t } from "../texts";
 import type { Message } from "../types";
 import type { Chat, ChatState } from "./chat";
@@ -52,7 +53,7 @@ export function ThreadView({ chat, state, onEdit }: Props) {
               return message.id === turn?.reply_id ? (
                 <Reply key={message.id} text={turn.text} growing again={turn.attempt > 1} stopping={state.stopping} />
               ) : (
-                <Reply key={message.id} text={message.text} message={message} onRetry={message.id === retryable ? () => void chat.retry(message) : undefined} />
+                <Reply key={message.id} text={message.text} message={message} onRetry={message.id === retryable ? thenWrite(() => chat.retry(message)) : undefined} />
               );
             })}
             {thread.pending.map(({ id, text, at }, index) => (
@@ -64,7 +65,7 @@ export function ThreadView({ chat, state, onEdit }: Props) {
                 onEdit(text);
               };
               return how === "failed" ? (
-                <Human key={id} text={text} at={at} problem={problem ?? ""} onRetry={() => chat.resend(id)} onEdit={unsend} />
+                <Human key={id} text={text} at={at} problem={problem ?? ""} onRetry={thenWrite(() => chat.resend(id))} onEdit={unsend} />
               ) : (
                 <Human key={id} text={text} at={at} state={state.held ? t.held[state.held] : t.sending} onCancel={state.held ? unsend : undefined} />
               );

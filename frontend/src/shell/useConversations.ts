@@ -11,29 +11,10 @@ const PAGES_MAX = 5;
 const TYPING_MS = 200;
 const UNDO_MS = 6000;
 
-export interface Conversations {
-  list: Listed[];
-  /** What there is has been looked for. */
-  looked: boolean;
-  more: boolean;
-  query: string;
-  search: (query: string) => void;
-  showMore: () => void;
-  /** A message was sent: its conversation is the newest now, and may have got its title. */
-  touch: (id: string, text: string) => void;
-  rename: (id: string, title: string) => Promise<void>;
-  /** Take it from the list; it is deleted when the time for `undo` is over, or the page is left. */
-  remove: (id: string) => void;
-  removing: string | null;
-  undo: () => void;
-  /** Give it more time, or let that begin anew. */
-  hold: (held: boolean) => void;
-  /** A guest's conversation has expired. */
-  drop: (id: string) => void;
-}
+export type Conversations = ReturnType<typeof useConversations>;
 
 /** The conversations of the account, or those that a guest's browser knows. */
-export function useConversations(who: Who, ttl_s: number, onProblem: (detail: string) => void): Conversations {
+export function useConversations(who: Who, ttl_s: number, onProblem: (detail: string) => void) {
   const isAccount = who.is === "account" || who.is === "ended";
   const owner = isAccount ? who.name : "";
   const [query, search] = useState("");
@@ -93,13 +74,16 @@ export function useConversations(who: Who, ttl_s: number, onProblem: (detail: st
   return useMemo(() => {
     return {
       list: conversations.filter(({ id }) => id !== removing),
-      looked: page !== NOTHING, more: Boolean(next), query, search, remove, removing, undo, hold,
+      /** What there is has been looked for. */
+      looked: page !== NOTHING,
+      more: Boolean(next), query, search, remove, removing, undo, hold,
       showMore: () => void reload(page),
-      touch: (id, text) => {
+      /** A message was sent: its conversation is the newest now, and may have got its title. */
+      touch: (id: string, text: string) => {
         if (who.is === "guest") remember(id, text);
         news();
       },
-      rename: async (id, title) => {
+      rename: async (id: string, title: string) => {
         setPage({ conversations: conversations.map((one) => (one.id === id ? { ...one, title } : one)), next });
         try {
           await api("PATCH", `/conversations/${id}`, { title });
@@ -109,7 +93,8 @@ export function useConversations(who: Who, ttl_s: number, onProblem: (detail: st
         }
         news();
       },
-      drop: (id) => {
+      /** A guest's conversation has expired. */
+      drop: (id: string) => {
         if (!known().some((one) => one.id === id)) return;
         forget(id);
         news();
@@ -172,10 +157,12 @@ function useRemoval(owner: string, commit: (id: string, by: string) => Promise<v
     const before = underway.current;
     if (deletes) underway.current = latest.current(found.id, found.by).then(() => before);
   }, []);
+  /** Give it more time, or let that begin anew. */
   const hold = useCallback((held: boolean) => {
     clearTimeout(waiting.current?.timer);
     if (waiting.current && !held) waiting.current.timer = window.setTimeout(() => settle(true), UNDO_MS);
   }, [settle]);
+  /** Take it from the list; it is deleted when the time for `undo` is over, or the page is left. */
   const remove = useCallback((id: string) => {
     settle(true);
     waiting.current = { id, by: owner, timer: 0 };
