@@ -74,7 +74,7 @@ export function App() {
     if (undoTo && !chat.id) goTo(undoTo);
   };
   const startAnew = () => {
-    save("draft.new", load<string>(`draft.${chat.id ?? ""}`, ""));
+    chat.moveDraft();
     goTo(null);
   };
   const signOut = () => void session.leave("here").then(() => tell(t.signedOutNote), (error: unknown) => tell(say(error)));

@@ -29,7 +29,7 @@ export function ChatView({ chat, state, config, isGuest, onGoOn }: Props) {
       {isNew && <Hello />}
       {isEmpty && thread.state === "loading" && <Loading />}
       {!isNew && !(isEmpty && isGone) && (
-        <ThreadView key={chat.key} chat={chat} state={state} onEdit={(text) => composer.current?.offer(text)} />
+        <ThreadView key={chat.key} chat={chat} state={state} onEdit={(text) => composer.current?.offer(text) ?? false} />
       )}
       {isGone ? (
         <div role="alert" className="m-auto flex max-w-3xl flex-col items-center gap-3 p-6 text-center text-sm text-faint">

@@ -13,7 +13,8 @@ import { useStickToEnd } from "./useStickToEnd";
 interface Props {
   chat: Chat;
   state: ChatState;
-  onEdit: (text: string) => void;
+  /** Put a text where one writes. Returns whether that could be done. */
+  onEdit: (text: string) => boolean;
 }
 
 /** The messages of a conversation, oldest first, then what runs, waits and is on its way. */
@@ -61,8 +62,7 @@ export function ThreadView({ chat, state, onEdit }: Props) {
             ))}
             {sent.map(({ id, text, at, state: how, problem }) => {
               const unsend = () => {
-                chat.discard(id);
-                onEdit(text);
+                if (onEdit(text)) chat.discard(id);
               };
               return how === "failed" ? (
                 <Human key={id} text={text} at={at} problem={problem ?? ""} onRetry={thenWrite(() => chat.resend(id))} onEdit={unsend} />
