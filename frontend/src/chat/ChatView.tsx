@@ -28,7 +28,7 @@ export function ChatView({ chat, state, config, isGuest, onGoOn }: Props) {
     <>
       {isNew && <Hello />}
       {isEmpty && thread.state === "loading" && <Loading />}
-      {!isNew && !(isEmpty && isGone) && (
+      {!isEmpty && (
         <ThreadView key={chat.key} chat={chat} state={state} onEdit={(text) => composer.current?.offer(text) ?? false} />
       )}
       {isGone ? (

@@ -22,9 +22,9 @@ export function Hello() {
 
 /** Stands for a conversation that takes a while to come. */
 export const Loading = () => (
-  <div aria-hidden className="late absolute inset-x-0 top-14 mx-auto flex w-full max-w-3xl flex-col gap-4 px-6 pt-8">
-    {["w-2/5 self-end h-11 rounded-3xl", "w-full h-4", "w-11/12 h-4", "w-3/5 h-4"].map((shape) => (
-      <div key={shape} className={`${shape} animate-pulse rounded-lg bg-bubble`} />
+  <div aria-hidden className="late mx-auto flex w-full min-h-0 max-w-3xl flex-1 flex-col gap-4 px-6 pt-8">
+    {["mb-3 h-11 w-2/5 self-end rounded-3xl", "h-4 w-full rounded-lg", "h-4 w-11/12 rounded-lg", "h-4 w-3/5 rounded-lg"].map((shape) => (
+      <div key={shape} className={`${shape} animate-pulse bg-bubble`} />
     ))}
   </div>
 );

@@ -31,7 +31,6 @@ export function Sidebar({ conversations, current, isGuest, account, onOpen, onRe
         </Button>
       </div>
       <div className="flex flex-col gap-1 px-2 pb-2">
-        {!inDrawer && <Button kind="row" className="not-focus:sr-only" onClick={() => document.querySelector("textarea")?.focus()}>{t.skip}</Button>}
         <Button kind="row" onClick={() => onOpen(null)}><SquarePen size={16} aria-hidden />{t.newChat}</Button>
         <label className="relative flex items-center rounded-lg focus-within:bg-hover hover:bg-hover">
           <Search size={16} aria-hidden className="absolute left-3" />
@@ -41,6 +40,7 @@ export function Sidebar({ conversations, current, isGuest, account, onOpen, onRe
             className="h-9 w-full rounded-lg bg-transparent pr-2 pl-[2.375rem] text-sm pointer-coarse:text-base"
           />
         </label>
+        {!inDrawer && <Button kind="row" className="not-focus:sr-only" onClick={() => document.querySelector("textarea")?.focus()}>{t.skip}</Button>}
       </div>
       <nav aria-label={t.conversations} className="min-h-0 flex-1 overflow-y-auto px-2 pb-4">
         {grouped(list).map(({ day, items }) => (
@@ -157,7 +157,5 @@ function grouped(list: Listed[]): { day: Day; items: Listed[] }[] {
     const before = (midnight - Date.parse(last_at)) / 86_400_000;
     return before <= 0 ? "today" : before <= 1 ? "yesterday" : before <= 7 ? "week" : "older";
   };
-  const groups = new Map<Day, Listed[]>();
-  for (const item of list) groups.set(dayOf(item), [...(groups.get(dayOf(item)) ?? []), item]);
-  return [...groups].map(([day, items]) => ({ day, items }));
+  return [...Map.groupBy(list, dayOf)].map(([day, items]) => ({ day, items }));
 }

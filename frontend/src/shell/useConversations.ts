@@ -1,4 +1,4 @@
-import { useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { useCallback, useEffect, useMemo, useReducer, useRef, useState } from "react";
 import { api, asProblem } from "../api";
 import { beforeLeaving, type Who } from "../account/useSession";
 import { channel, save } from "../storage";
@@ -50,7 +50,7 @@ export function useConversations(who: Who, ttl_s: number, onProblem: (detail: st
       if (asProblem(error).status !== 401) onProblem(say(error));
     }
   }, [who.is, owner, query, ttl_s, onProblem]);
-  const news = useNews(reload);
+  const [changes, news] = useNews();
 
   useEffect(() => {
     // What was asked before is wanted no more.
@@ -58,7 +58,7 @@ export function useConversations(who: Who, ttl_s: number, onProblem: (detail: st
     if (who.is === "unknown" || who.is === "ended") return;
     const timer = setTimeout(() => void reload(), query ? TYPING_MS : 0);
     return () => clearTimeout(timer);
-  }, [reload, query, who.is]);
+  }, [reload, query, who.is, changes]);
 
   const { removing, remove, undo, hold } = useRemoval(owner, (id, by) => {
     setPage((page) => ({ ...page, conversations: page.conversations.filter((one) => one.id !== id) }));
@@ -121,21 +121,18 @@ async function fromServer(query: string, { conversations, next }: Page, wanted: 
   return { conversations, next };
 }
 
-/** Tell the other tabs that the list has changed, and hear it from them. */
-function useNews(reload: () => Promise<void>): () => void {
+/** How often the list has changed, here or in another tab, and how to tell of that. */
+function useNews(): [number, () => void] {
+  const [count, hear] = useReducer((before: number) => before + 1, 0);
   const tabs = useRef<ReturnType<typeof channel> | null>(null);
-  const latest = useRef(reload);
   useEffect(() => {
-    latest.current = reload;
-  }, [reload]);
-  useEffect(() => {
-    const opened = (tabs.current = channel("list", () => void latest.current()));
+    const opened = (tabs.current = channel("list", () => hear()));
     return opened.close;
   }, []);
-  return useCallback(() => {
+  return [count, useCallback(() => {
     tabs.current?.tell();
-    void latest.current();
-  }, []);
+    hear();
+  }, [])];
 }
 
 /** One deletion at a time can be undone; the next one, or leaving the page or the account, makes it final. */
