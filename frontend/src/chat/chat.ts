@@ -1,6 +1,7 @@
 import { flushSync } from "react-dom";
-import { api, asProblem } from "../api";
+import { api } from "../api";
 import { save } from "../storage";
+import { say } from "../texts";
 import type { ChatEvent, Message } from "../types";
 import { both, loadDraft } from "./draft";
 import type { Link } from "./hub";
@@ -123,7 +124,7 @@ export class Chat {
     try {
       return await api<T>(method, `/conversations/${this.id ?? ""}${path}`, body);
     } catch (error) {
-      this.around.onProblem?.(asProblem(error).message);
+      this.around.onProblem?.(say(error));
       return null;
     }
   }

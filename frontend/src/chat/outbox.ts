@@ -1,5 +1,6 @@
 import { api, asProblem, newId } from "../api";
 import { load, names, save } from "../storage";
+import { say } from "../texts";
 import type { Snapshot } from "../types";
 
 const AGAIN_MS = 3000;
@@ -33,6 +34,8 @@ export const isNew = (chat: string): boolean => chat.startsWith(NEW);
 export class Outbox {
   /** Whose messages are sent; "" for a guest's. */
   owner = load<string>("account", "");
+  /** It is known who this is; a guest's new conversations could not be noted before. */
+  ready = false;
   held: Held = null;
   /** A message was taken in, so the list of conversations is no longer what it was. */
   onSent: (chat: string, text: string) => void = () => undefined;
@@ -81,7 +84,7 @@ export class Outbox {
 
   /** Post what waits to be posted, one after the other, so that the order holds. */
   async post(): Promise<void> {
-    if (this.posting) return;
+    if (this.posting || !this.ready) return;
     this.posting = true;
     await inTurn(async () => {
       let held: Held = null;
@@ -106,7 +109,7 @@ export class Outbox {
       const problem = asProblem(error);
       if (problem.passing) return "network";
       if ([401, 404].includes(problem.status) && (await this.signedOut())) return "login";
-      this.change(id, { state: "failed", problem: problem.fields["text"]?.join(" ") ?? problem.message });
+      this.change(id, { state: "failed", problem: problem.fields["text"]?.join(" ") ?? say(problem) });
     }
     return null;
   }
