@@ -13,7 +13,7 @@ let answers: Answer[];
 
 beforeEach(() => {
   localStorage.clear();
-  Object.assign(outbox, { owner: "", held: null, onSent: vi.fn(), signedOut: () => Promise.resolve(false) });
+  Object.assign(outbox, { owner: "", ready: true, held: null, onSent: vi.fn(), signedOut: () => Promise.resolve(false) });
   vi.useFakeTimers();
   [asked, answers] = [[], []];
   vi.stubGlobal("EventSource", class extends EventTarget { close = vi.fn(); });
@@ -113,6 +113,7 @@ it("keeps what several new chats were about to send apart, also through a reload
   answers = [{ status: 201, body: SNAPSHOT }, { body: { outcome: "waiting" } }, { status: 201, body: { ...SNAPSHOT, id: OTHER } }];
   vi.resetModules();
   const { outbox: reloaded } = await import("../src/chat/outbox");
+  reloaded.ready = true;
   await reloaded.post();
   expect(kept()).toEqual([["one", "sent", ID], ["two", "sent", OTHER]]);
 });

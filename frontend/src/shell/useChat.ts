@@ -28,7 +28,7 @@ export function useChat({ who, signedOut }: Session, conversations: Conversation
   // Until the server has told who this is, it is who it was.
   const owner = "name" in who ? who.name : who.is === "unknown" ? load<string>("account", "") : "";
   useEffect(() => {
-    Object.assign(outbox, { owner, signedOut, onSent: touch });
+    Object.assign(outbox, { owner, ready: owner !== "" || who.is !== "unknown", signedOut, onSent: touch });
     void outbox.post();
   }, [owner, who, signedOut, touch]);
   useEffect(() => {
