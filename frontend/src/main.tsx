@@ -22,13 +22,6 @@ const broken = (error: unknown) => (
 document.documentElement.lang = language;
 wakeWithTheBrowser();
 const root = document.getElementById("root");
-if (root)
-  createRoot(root).render(
-    <StrictMode>
-      <Boundary instead={broken}>
-        <App />
-      </Boundary>
-    </StrictMode>,
-  );
+if (root) createRoot(root).render(<StrictMode><Boundary instead={broken}><App /></Boundary></StrictMode>);
 // The first reply shall not wait for it.
 setTimeout(() => void loadMarkdown(), 300);

@@ -43,11 +43,7 @@ export function ThreadView({ chat, state, onEdit }: Props) {
     <div className="relative min-h-0 flex-1">
       <div ref={boxRef} tabIndex={0} role="log" aria-live="off" aria-label={t.thread} className="thread">
         <div ref={contentRef} className="mx-auto max-w-3xl px-4 pt-6 pb-10 md:px-6">
-          {thread.first > 0 && (
-            <p className="mb-6 text-center">
-              <Button onClick={() => void hold(() => chat.earlier())}>{t.earlier}</Button>
-            </p>
-          )}
+          {thread.first > 0 && <Button className="mx-auto mb-6 flex!" onClick={() => void hold(() => chat.earlier())}>{t.earlier}</Button>}
           <div className="flex flex-col gap-6">
             {entries.map((message) => {
               if (message.role === "human") return <Human key={message.id} text={message.text} at={message.at} />;
