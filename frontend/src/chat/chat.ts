@@ -33,7 +33,6 @@ export class Chat {
   private listeners = new Set<() => void>();
   private around: Partial<Surroundings> = {};
   private leave: (() => void) | undefined;
-  private shown = false;
   private late: ReturnType<typeof setTimeout> | undefined;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private drawMs = 0;
@@ -58,7 +57,6 @@ export class Chat {
   /** Show the conversation and follow it, until `close`. */
   open(around: Surroundings): void {
     this.around = around;
-    this.shown = true;
     outbox.onChange = this.hearOutbox;
     this.follow();
     this.hearOutbox();
@@ -69,23 +67,19 @@ export class Chat {
   }
 
   close(): void {
-    this.shown = false;
+    clearTimeout(this.late);
     outbox.onChange = () => undefined;
     this.leave?.();
   }
 
-  send(text: string): void {
-    outbox.add(this.id ?? this.key, text);
-  }
+  send = (text: string): void => outbox.add(this.id ?? this.key, text);
 
   resend(id: string): void {
     outbox.change(id, { state: "sending" });
     void outbox.post();
   }
 
-  discard(id: string): void {
-    outbox.drop(id);
-  }
+  discard = (id: string): void => outbox.drop(id);
 
   /** As the conversation is gone, what was written for it becomes the draft of a new one. */
   moveDraft(): void {
@@ -152,7 +146,7 @@ export class Chat {
     this.step({ type: "kept", id, outbox: outbox.of(id ?? this.key) });
     this.set({ held: outbox.held });
     clearTimeout(this.late);
-    if (this.sentUnheard().length) this.late = setTimeout(() => this.shown && this.sentUnheard().length && wake(true), HEARD_MS);
+    if (this.sentUnheard().length) this.late = setTimeout(() => this.sentUnheard().length && wake(true), HEARD_MS);
     if (!moved) return;
     // What was written here after another tab has begun the conversation belongs to it too.
     outbox.move(this.key, moved.chat);

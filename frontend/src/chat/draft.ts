@@ -23,8 +23,7 @@ export function useDraft(name: string): [string, (text: string) => void] {
   }, [name, text]);
   useEffect(() => {
     const keep = () => {
-      const kept = loadDraft(name);
-      if (!kept.includes(text)) save(`draft.${name}`, both(kept, text));
+      if (!loadDraft(name).includes(text)) save(`draft.${name}`, both(loadDraft(name), text));
     };
     window.addEventListener("pagehide", keep);
     return () => window.removeEventListener("pagehide", keep);

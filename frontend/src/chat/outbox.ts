@@ -76,12 +76,6 @@ export class Outbox {
     for (const out of this.of(chat)) this.change(out.id, { chat: id });
   }
 
-  /** Another tab has changed something. Should it be closed before it can post a message, this one does. */
-  hear(): void {
-    this.onChange();
-    if ("locks" in navigator) void this.post();
-  }
-
   /** Post what waits to be posted, one after the other, so that the order holds. */
   async post(): Promise<void> {
     if (this.posting || !this.ready) return;
@@ -131,7 +125,10 @@ const inTurn = (work: () => Promise<void>): Promise<void> =>
 export const outbox = new Outbox();
 window.addEventListener("online", () => void outbox.post());
 window.addEventListener("storage", ({ key }) => {
-  if (key?.includes("outbox")) outbox.hear();
+  if (!key?.includes("outbox")) return;
+  outbox.onChange();
+  // Should the other tab be closed before it can post a message, this one does.
+  if ("locks" in navigator) void outbox.post();
 });
 // Of a message whose conversation was never opened again nobody has told how it went.
 for (const { id, at, state } of outbox.mine()) if (state === "sent" && Date.now() - Date.parse(at) > SENT_KEPT_MS) outbox.drop(id);
