@@ -85,8 +85,9 @@ def test_a_message_that_is_refused_says_why_and_can_be_mended(server: str, store
     expect(page.get_by_text("10 left")).to_be_visible()
     send(page, "a\x07b")
     expect(page.get_by_text("Not sent. It must not contain control characters.")).to_be_visible()
+    box(page).fill("Then this")
     page.get_by_role("button", name="Edit").click()
-    expect(box(page)).to_have_value("a\x07b")
+    expect(box(page)).to_have_value("a\x07b\n\nThen this")
     expect(page.get_by_text("Not sent.")).to_be_hidden()
     visit.forgive(NETWORK)
 
@@ -209,6 +210,37 @@ def test_what_is_sent_without_a_network_goes_out_when_it_is_back(server: str, st
     expect(page.locator(".markdown")).to_have_text(["Hello", "I am"])
     expect(messages(page, "You")).to_have_count(2)
     visit.forgive(NETWORK)
+
+
+def test_what_new_chats_sent_without_a_network_goes_out_also_when_the_tab_was_closed(
+    server: str, store: Store, visit: Visit
+) -> None:
+    page = visit.page(server)
+    visit.context.set_offline(True)
+    for text in ("The first", "The second"):
+        page.get_by_role("button", name="New chat").click()
+        expect(page.get_by_role("heading", name="What is on your mind?")).to_be_visible()
+        send(page, text)
+        expect(page.get_by_text("Waits for a connection")).to_be_visible()
+    page.close()
+    visit.context.set_offline(False)
+    tabs = [visit.page(server) for _ in range(2)]
+    for tab in tabs:
+        expect(tab.get_by_role("link")).to_have_text(["The second", "The first"])
+    expect(messages(tabs[0], "You")).to_contain_text("The second")
+    begin(store, conversation(tabs[0], store)).finish("completed", "Here I am")
+    expect(tabs[0].locator(".markdown")).to_have_text("Here I am")
+    assert tabs[0].evaluate("Object.keys(localStorage).filter((name) => name.includes('outbox')).length") == 1
+    visit.forgive(NETWORK)
+
+
+def test_two_tabs_do_not_take_each_others_drafts_away(server: str, store: Store, visit: Visit) -> None:
+    one, two = visit.page(server), visit.page(server)
+    box(one).fill("Half a thought")
+    send(two, "Hi")
+    conversation(two, store)
+    one.reload()
+    expect(box(one)).to_have_value("Half a thought")
 
 
 @pytest.mark.slow

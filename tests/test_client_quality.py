@@ -101,6 +101,11 @@ def test_a_phone_has_a_drawer_and_no_sideways_scrolling(
     expect(drawer).to_be_hidden()
     expect(page.get_by_role("heading", name="What is on your mind?")).to_be_visible()
     page.get_by_role("button", name="Open menu").tap()
+    drawer.get_by_role("button", name="Actions for Show me everything").tap()
+    page.get_by_role("menuitem", name="Delete").tap()
+    page.get_by_role("button", name="Undo").tap()
+    page.get_by_role("button", name="Open menu").tap()
+    expect(drawer.get_by_role("link", name="Show me everything")).to_be_visible()
     page.touchscreen.tap(380, 400)
     expect(drawer).to_be_hidden()
 
@@ -223,6 +228,19 @@ def test_the_policy_allows_nothing_inline_and_scripts_are_kept_for_ever(server: 
     assert "Content-Encoding" not in plain.headers
     assert plain.text == answer.text
     assert requests.get(f"{server}/assets/no-such.js", timeout=5).status_code == 404
+
+
+def test_what_fails_to_load_leaves_plain_text_until_it_does(server: str, store: Store, visit: Visit) -> None:
+    visit.context.route(re.compile("/(Markdown|highlight)-"), lambda route: route.abort())
+    page = visit.page(server)
+    send(page, "Hi")
+    begin(store, conversation(page, store)).finish("completed", "A **bold** word\n\n```python\nreturn 1\n```")
+    expect(messages(page, "Parley")).to_contain_text("A **bold** word")
+    visit.context.unroute(re.compile("/(Markdown|highlight)-"))
+    visit.context.route("**/highlight-*", lambda route: route.abort())
+    expect(page.locator("strong")).to_have_text("bold")
+    expect(page.locator("pre")).to_have_text("return 1")
+    visit.forgive("ERR_FAILED")
 
 
 def test_the_first_load_is_small() -> None:

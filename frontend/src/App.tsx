@@ -1,20 +1,21 @@
 import { Menu as MenuIcon, PanelLeftOpen } from "lucide-react";
-import { useCallback, useEffect, useState } from "react";
+import { useCallback, useEffect, useState, type KeyboardEvent } from "react";
 import { AccountMenu, type Wanted } from "./account/AccountMenu";
 import { Settings } from "./account/Settings";
 import { SignIn } from "./account/SignIn";
 import { useSession, type Session } from "./account/useSession";
-import { asProblem } from "./api";
+import type { Chat } from "./chat/chat";
 import { ChatView } from "./chat/ChatView";
 import { Button } from "./shell/Button";
 import { Drawer } from "./shell/Dialog";
 import { ConnectionState, DemoBanner, Toast, type Connection } from "./shell/Parts";
+import { noteReading } from "./shell/guests";
 import { Sidebar } from "./shell/Sidebar";
 import { useChat } from "./shell/useChat";
 import { useConversations } from "./shell/useConversations";
 import { useMedia, useOnline } from "./shell/useMedia";
 import { load, save } from "./storage";
-import { t } from "./texts";
+import { say, t } from "./texts";
 
 const NOTE_MS = 6000;
 
@@ -23,14 +24,16 @@ export function App() {
   const [note, tell] = useNote();
   const session = useSession();
   const { who, config } = session;
-  const conversations = useConversations(who, config.limits.chat_ttl_s, tell);
+  const { chat_ttl_s } = config.limits;
+  const conversations = useConversations(who, chat_ttl_s, tell);
   const { chat, state, open } = useChat(session, conversations, tell);
   const [wanted, setWanted] = useState<Wanted | null>(null);
   const [undoTo, setUndoTo] = useState<string | null>(null);
   const wide = useMedia("(min-width: 48rem)");
   const [side, setSide] = useState(() => !load("side_hidden", false));
-  const [drawer, setDrawer] = useState(false);
-  const connection = useConnection(chat.id ? state.link : state.held === "network" ? "broken" : "open", who.is === "ended");
+  // It belongs to what was shown when it was opened, so that going back closes it.
+  const [drawer, setDrawer] = useState<Chat | null>(null);
+  const connection = useConnection(chat.id ? state.link : state.held === "network" ? "broken" : null, who.is === "ended");
   const title = conversations.list.find(({ id }) => id === chat.id)?.title ?? state.thread.title;
   useEffect(() => {
     document.title = title ? `${title} · Parley` : "Parley";
@@ -40,37 +43,44 @@ export function App() {
     if (state.thread.state === "gone" && chat.id) drop(chat.id);
   }, [state.thread.state, chat, drop]);
 
+  const isGuest = who.is === "guest", canSignUp = config.registration === "open";
+  useEffect(() => (isGuest && chat.id ? noteReading(chat.id, chat_ttl_s) : undefined), [isGuest, chat.id, chat_ttl_s]);
+
   const showSide = (shown: boolean) => {
     if (!wide) {
-      setDrawer(shown);
+      setDrawer(shown ? chat : null);
       return;
     }
     save("side_hidden", shown ? null : true);
     setSide(shown);
   };
   const goTo = (id: string | null) => {
-    setDrawer(false);
+    setDrawer(null);
     open(id);
   };
   const want = (dialog: Wanted) => {
-    setDrawer(false);
+    setDrawer(null);
     setWanted(dialog);
   };
   const remove = (id: string) => {
+    // Undo lies beside it.
+    setDrawer(null);
     conversations.remove(id);
     setUndoTo(id === chat.id ? id : null);
     if (id === chat.id) goTo(null);
   };
   const undo = () => {
     conversations.undo();
-    if (undoTo) goTo(undoTo);
+    if (undoTo && !chat.id) goTo(undoTo);
   };
   const startAnew = () => {
-    save("draft.new", load<string>(`draft.${chat.id ?? ""}`, ""));
+    chat.moveDraft();
     goTo(null);
   };
-  const signOut = () => void session.leave("here").catch((error: unknown) => tell(asProblem(error).message));
-  const isGuest = who.is === "guest", canSignUp = config.registration === "open";
+  const signOut = () => void session.leave("here").then(() => tell(t.signedOutNote), (error: unknown) => tell(say(error)));
+  const stopOnEscape = ({ key, nativeEvent }: KeyboardEvent) => {
+    if (key === "Escape" && !nativeEvent.isComposing && state.thread.turn) void chat.stop();
+  };
 
   const sidebar = (
     <Sidebar
@@ -82,8 +92,8 @@ export function App() {
   return (
     <div className="flex h-full">
       {wide && side && <aside aria-label={t.menu} className="w-68 shrink-0 border-r border-line">{sidebar}</aside>}
-      {!wide && drawer && <Drawer onClose={() => setDrawer(false)}>{sidebar}</Drawer>}
-      <main className="relative flex min-w-0 flex-1 flex-col">
+      {!wide && drawer === chat && <Drawer onClose={() => setDrawer(null)}>{sidebar}</Drawer>}
+      <main onKeyDown={stopOnEscape} className="relative flex min-w-0 flex-1 flex-col">
         <header className="flex h-14 shrink-0 items-center gap-1 px-2 short:h-11">
           {!(wide && side) && (
             <Button kind="icon" label={t.openMenu} className="size-10!" onClick={() => showSide(true)}>
@@ -143,8 +153,8 @@ function useNote(): [string, (text: string) => void] {
   return [note.text, useCallback((text: string) => setNote({ text }), [])];
 }
 
-function useConnection(link: Connection, ended: boolean): Connection {
+/** How things stand; null while that is not known, or said elsewhere: by a conversation that is gone. */
+function useConnection(link: Connection | null, ended: boolean): Connection | null {
   if (!useOnline()) return "offline";
-  // A conversation that is gone says so itself.
-  return ended ? "signedOut" : link === "missing" ? "open" : link;
+  return ended ? "signedOut" : link === "missing" ? null : link;
 }

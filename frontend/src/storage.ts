@@ -1,10 +1,12 @@
 // What the browser keeps between visits. Everything works without storage, only shorter.
 
 const PREFIX = "parley.";
+// What the browser would not keep, because its storage is full or forbidden, lives as long as the page.
+const unkept = new Map<string, string>();
 
-export function load<T extends object | string | boolean>(name: string, otherwise: T, from: () => Storage = () => localStorage): T {
+export function load<T extends object | string | boolean>(name: string, otherwise: T): T {
   try {
-    const text = from().getItem(PREFIX + name);
+    const text = unkept.get(name) ?? localStorage.getItem(PREFIX + name);
     return text === null ? otherwise : (JSON.parse(text) as T);
   } catch {
     return otherwise;
@@ -12,32 +14,31 @@ export function load<T extends object | string | boolean>(name: string, otherwis
 }
 
 /** Keep a value; null, "" and an empty list remove it. */
-export function save(name: string, value: unknown, to: () => Storage = () => localStorage): void {
+export function save(name: string, value: unknown): void {
   const empty = value === null || value === "" || (Array.isArray(value) && !value.length);
+  unkept.delete(name);
   try {
-    if (empty) to().removeItem(PREFIX + name);
-    else to().setItem(PREFIX + name, JSON.stringify(value));
+    if (empty) localStorage.removeItem(PREFIX + name);
+    else localStorage.setItem(PREFIX + name, JSON.stringify(value));
   } catch {
-    // Full or forbidden: the value lives as long as the page.
+    if (!empty) unkept.set(name, JSON.stringify(value));
   }
+}
+
+/** The names that begin so and under which something is kept. */
+export function names(beginning: string): string[] {
+  let kept: string[] = [];
+  try {
+    kept = Object.keys(localStorage).filter((name) => name.startsWith(PREFIX)).map((name) => name.slice(PREFIX.length));
+  } catch {
+    // Forbidden.
+  }
+  return [...new Set([...kept, ...unkept.keys()])].filter((name) => name.startsWith(beginning));
 }
 
 /** Forget what one account wrote, before another person uses this browser. What a guest had is the account's by then. */
 export function forgetDrafts(): void {
-  save("guest", null);
-  forget("draft.", () => localStorage);
-  forgetOutbox();
-}
-
-/** The part of it that each tab keeps for itself. */
-export const forgetOutbox = (): void => forget("", session);
-
-function forget(beginning: string, from: () => Storage): void {
-  try {
-    for (const name of Object.keys(from()).filter((name) => name.startsWith(PREFIX + beginning))) from().removeItem(name);
-  } catch {
-    // Nothing was kept then.
-  }
+  for (const name of ["guest", ...names("draft."), ...names("outbox.")]) save(name, null);
 }
 
 /** A channel to the other tabs of this browser: what is heard from them, and how to tell them. */
@@ -46,5 +47,3 @@ export function channel(name: string, onNews: (news: string) => void): { tell: (
   wire.onmessage = ({ data }) => onNews(data as string);
   return { tell: (news = "") => wire.postMessage(news), close: () => wire.close() };
 }
-
-export const session = (): Storage => sessionStorage;

@@ -1,3 +1,4 @@
+import { asProblem } from "./api";
 import type { Failure } from "./types";
 
 const seconds = (ms: number) => (ms / 1000).toLocaleString(locale, { maximumFractionDigits: ms < 1000 ? 2 : 1 });
@@ -8,7 +9,7 @@ const demoExamples = ["Who are you?", "What is the capital of France?", "Explain
 const en = {
   you: "You", bot: "Parley", message: "Message", placeholder: "Ask anything",
   keys: "Enter sends, Shift + Enter breaks the line",
-  send: "Send", stop: "Stop", cancel: "Cancel", close: "Close", code: "Code",
+  send: "Send", stop: "Stop", close: "Close", code: "Code", image: "image",
   copied: "Copied", copyCode: "Copy code", copyReply: "Copy reply", copyMessage: "Copy message",
   sending: "Sending …",
   waiting: (before: number) => (before > 0 ? `Waiting, number ${before + 1} in line` : "Waiting"),
@@ -42,7 +43,7 @@ const en = {
 
   link: { connecting: "Connecting …", open: "Connected", broken: "Reconnecting …", offline: "Offline", signedOut: "Signed out" },
 
-  menu: "Menu", openMenu: "Open menu", hideMenu: "Hide sidebar", search: "Search", noResults: "Nothing found.",
+  menu: "Menu", openMenu: "Open menu", hideMenu: "Hide sidebar", search: "Search", skip: "Skip to the message box", noResults: "Nothing found.",
   noChats: "Your conversations will appear here.", guestNote: "Guest conversations are kept for an hour after their last use.",
   conversations: "Conversations", more: "Show more", searchOn: "Search older ones", untitled: "New conversation",
   days: { today: "Today", yesterday: "Yesterday", week: "Last 7 days", older: "Older" },
@@ -57,7 +58,7 @@ const en = {
   signInTitle: "Welcome back", signUpTitle: "Create an account", signUpText: "Your conversations stay until you delete them. The ones you have now come along.",
   toSignUp: "No account yet?", toSignIn: "Have an account already?",
   againTitle: "Please sign in again", againText: "Your session has ended. What you have written is still here.",
-  other: "Use without this account",
+  other: "Use without this account", otherText: "What you have written here and not sent is deleted.", otherSure: "Delete it and go on",
   signOutAll: "Sign out everywhere", signOutAllText: "Ends every session of this account, this one too.",
   changePassword: "Change password", changePasswordText: "All other sessions end.", passwordChanged: "The password is changed.",
   deleteAccount: "Delete account", deleteAccountText: "The account and all its conversations are gone for good.",
@@ -66,14 +67,18 @@ const en = {
     name_taken: "This name is taken.", login_failed: "Name or password is wrong.", password_wrong: "The password is wrong.",
     registration_closed: "New accounts are not open here.",
     rate_limited: "Too many attempts. Please wait a moment.", unreachable: "The server does not answer.", invalid: "Please check what you entered.",
+    queue_full: "Too many messages wait already.", conversation_gone: "This conversation is not to be found.",
+    message_unknown: "This message is not to be found.", not_last_turn: "The conversation has gone on meanwhile.",
+    too_large: "The message is too long.", store_unavailable: "The server cannot reach its memory at the moment.",
+    login_required: "You are signed out.", internal: "Something went wrong.",
   } as Record<string, string>,
-  broken: "Something went wrong on this page.", reload: "Reload",
+  broken: "Something went wrong on this page.", brokenText: "What you have written is stored.", reload: "Reload",
 };
 
 const fr: typeof en = {
   you: "Vous", bot: "Parley", message: "Message", placeholder: "Posez une question",
   keys: "Entrée envoie, Maj + Entrée va à la ligne",
-  send: "Envoyer", stop: "Arrêter", cancel: "Annuler", close: "Fermer", code: "Code",
+  send: "Envoyer", stop: "Arrêter", close: "Fermer", code: "Code", image: "image",
   copied: "Copié", copyCode: "Copier le code", copyReply: "Copier la réponse", copyMessage: "Copier le message",
   sending: "Envoi …",
   waiting: (before) => (before > 0 ? `En attente, numéro ${before + 1}` : "En attente"),
@@ -107,7 +112,7 @@ const fr: typeof en = {
 
   link: { connecting: "Connexion …", open: "Connecté", broken: "Reconnexion …", offline: "Hors ligne", signedOut: "Déconnecté" },
 
-  menu: "Menu", openMenu: "Ouvrir le menu", hideMenu: "Masquer le menu", search: "Rechercher", noResults: "Aucun résultat.",
+  menu: "Menu", openMenu: "Ouvrir le menu", hideMenu: "Masquer le menu", search: "Rechercher", skip: "Aller au champ de saisie", noResults: "Aucun résultat.",
   noChats: "Vos conversations apparaîtront ici.", guestNote: "Les conversations d’invité sont gardées une heure après leur dernier usage.",
   conversations: "Conversations", more: "Afficher plus", searchOn: "Chercher plus loin", untitled: "Nouvelle conversation",
   days: { today: "Aujourd’hui", yesterday: "Hier", week: "7 derniers jours", older: "Plus ancien" },
@@ -122,7 +127,7 @@ const fr: typeof en = {
   signInTitle: "Bon retour", signUpTitle: "Créer un compte", signUpText: "Vos conversations restent jusqu’à ce que vous les supprimiez. Celles d’aujourd’hui vous suivent.",
   toSignUp: "Pas encore de compte ?", toSignIn: "Déjà un compte ?",
   againTitle: "Veuillez vous reconnecter", againText: "Votre session est terminée. Ce que vous avez écrit est encore là.",
-  other: "Continuer sans ce compte",
+  other: "Continuer sans ce compte", otherText: "Ce que vous avez écrit ici sans l’envoyer est supprimé.", otherSure: "Supprimer et continuer",
   signOutAll: "Se déconnecter partout", signOutAllText: "Met fin à toutes les sessions de ce compte, celle-ci comprise.",
   changePassword: "Changer le mot de passe", changePasswordText: "Toutes les autres sessions prennent fin.", passwordChanged: "Le mot de passe est changé.",
   deleteAccount: "Supprimer le compte", deleteAccountText: "Le compte et toutes ses conversations disparaissent pour de bon.",
@@ -131,8 +136,12 @@ const fr: typeof en = {
     name_taken: "Ce nom est déjà pris.", login_failed: "Nom ou mot de passe incorrect.", password_wrong: "Le mot de passe est incorrect.",
     registration_closed: "Aucun nouveau compte n’est accepté ici.",
     rate_limited: "Trop de tentatives. Veuillez patienter un moment.", unreachable: "Le serveur ne répond pas.", invalid: "Veuillez vérifier votre saisie.",
+    queue_full: "Trop de messages attendent déjà.", conversation_gone: "Cette conversation est introuvable.",
+    message_unknown: "Ce message est introuvable.", not_last_turn: "La conversation a continué entre-temps.",
+    too_large: "Le message est trop long.", store_unavailable: "Le serveur n’accède pas à sa mémoire pour le moment.",
+    login_required: "Vous êtes déconnecté.", internal: "Une erreur s’est produite.",
   },
-  broken: "Une erreur s’est produite sur cette page.", reload: "Recharger",
+  broken: "Une erreur s’est produite sur cette page.", brokenText: "Ce que vous avez écrit est conservé.", reload: "Recharger",
 };
 
 const failures: Record<string, string> = {
@@ -154,6 +163,12 @@ export const language = locale.slice(0, 2) as keyof typeof languages;
 
 /** Every text of the page. */
 export const t = languages[language];
+
+/** What went wrong, in words of this page's language where it has some. */
+export function say(error: unknown): string {
+  const { code, message } = asProblem(error);
+  return t.problems[code] ?? message;
+}
 
 const sameDay = (a: Date, b: Date) => a.toDateString() === b.toDateString();
 

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { Chat, type Surroundings } from "../src/chat/chat";
 import * as line from "../src/chat/line";
+import { outbox } from "../src/chat/outbox";
 
 const ID = "00000000-0000-4000-8000-000000000001";
 const OTHER = "00000000-0000-4000-8000-000000000002";
@@ -11,7 +12,8 @@ let asked: { path: string; body: { id: string; text: string } }[];
 let answers: Answer[];
 
 beforeEach(() => {
-  sessionStorage.clear();
+  localStorage.clear();
+  Object.assign(outbox, { owner: "", ready: true, held: null, onSent: vi.fn(), signedOut: () => Promise.resolve(false) });
   vi.useFakeTimers();
   [asked, answers] = [[], []];
   vi.stubGlobal("EventSource", class extends EventTarget { close = vi.fn(); });
@@ -24,28 +26,31 @@ beforeEach(() => {
   });
 });
 afterEach(() => {
-  Chat.dropHeld();
+  for (const chat of open.splice(0)) chat.close();
   vi.useRealTimers();
   vi.unstubAllGlobals();
 });
 
-function start(id: string | null = ID, more: Partial<Surroundings> = {}): Chat {
-  const around = { onCreated: vi.fn(), account: null, onSent: vi.fn(), signedOut: () => Promise.resolve(false), onProblem: vi.fn(), ...more };
-  const chat = new Chat(id);
-  chat.surround(around);
+const open: Chat[] = [];
+function start(key?: string, more: Partial<Surroundings> = {}): Chat {
+  const chat = new Chat(key);
+  chat.open({ onCreated: vi.fn(), onProblem: vi.fn(), ...more });
+  open.push(chat);
   return chat;
 }
 const states = (chat: Chat) => chat.current().thread.outbox.map(({ text, state }) => [text, state]);
+const kept = () => outbox.mine().map(({ text, state, chat }) => [text, state, chat]);
 const paths = () => asked.map(({ path }) => path);
 
 it("makes the conversation with the first message, and sends the next ones in order", async () => {
   answers = [{ status: 201, body: SNAPSHOT }];
   const onCreated = vi.fn();
-  const chat = start(null, { onCreated });
+  const chat = start(undefined, { onCreated });
   chat.send("one");
+  vi.advanceTimersByTime(1);
   chat.send("two");
   expect(states(chat)).toEqual([["one", "sending"], ["two", "sending"]]);
-  await vi.runAllTimersAsync();
+  await vi.advanceTimersByTimeAsync(10_000);
   expect(onCreated).toHaveBeenCalledExactlyOnceWith(ID);
   expect(paths()).toEqual(["/api/conversations", `/api/conversations/${ID}/messages`, `/api/conversations/${ID}/messages`]);
   expect(states(chat)).toEqual([["one", "sent"], ["two", "sent"]]);
@@ -53,17 +58,17 @@ it("makes the conversation with the first message, and sends the next ones in or
 
 it("sends again under the same id while nobody answers", async () => {
   answers = ["unreachable", { status: 503 }];
-  const chat = start();
+  const chat = start(ID);
   chat.send("one");
-  await vi.runAllTimersAsync();
+  await vi.advanceTimersByTimeAsync(10_000);
   expect(asked).toHaveLength(3);
   expect(new Set(asked.map(({ body }) => body.id)).size).toBe(1);
   expect(states(chat)).toEqual([["one", "sent"]]);
 });
 
 it("holds a message while the network is away, says so, and sends it when that is back", async () => {
-  answers = Array.from({ length: 20 }, (): Answer => "unreachable");
-  const chat = start();
+  answers = Array.from({ length: 40 }, (): Answer => "unreachable");
+  const chat = start(ID);
   chat.send("one");
   await vi.advanceTimersByTimeAsync(60_000);
   expect(states(chat)).toEqual([["one", "sending"]]);
@@ -78,9 +83,8 @@ it("holds a message while the network is away, says so, and sends it when that i
 it("sends what it holds as soon as the stream is open again", async () => {
   const sources: { onopen: (() => void) | null }[] = [];
   vi.stubGlobal("EventSource", class extends EventTarget { onopen = null; close = vi.fn(); constructor() { super(); sources.push(this); } });
-  answers = Array.from({ length: 20 }, (): Answer => ({ status: 503 }));
-  const chat = start();
-  chat.open();
+  answers = Array.from({ length: 40 }, (): Answer => ({ status: 503 }));
+  const chat = start(ID);
   chat.send("one");
   await vi.advanceTimersByTimeAsync(60_000);
   expect(chat.current().held).toBe("network");
@@ -88,51 +92,126 @@ it("sends what it holds as soon as the stream is open again", async () => {
   sources.at(-1)?.onopen?.();
   await vi.advanceTimersByTimeAsync(0);
   expect(states(chat)).toEqual([["one", "sent"]]);
-  chat.close();
 });
 
-it("goes on trying while another chat is shown, and is the one that is found again", async () => {
-  answers = Array.from({ length: 20 }, (): Answer => "unreachable");
-  const chat = start(null);
-  chat.open();
-  chat.send("one");
-  await vi.advanceTimersByTimeAsync(0);
-  chat.close();
-  expect(Chat.of(null)).toBe(chat);
-  expect(Chat.of(OTHER)).not.toBe(chat);
-  answers = [{ status: 201, body: SNAPSHOT }];
-  await vi.advanceTimersByTimeAsync(15_000);
-  expect(states(chat)).toEqual([["one", "sent"]]);
-  expect(Chat.of(null)).not.toBe(chat);
-});
-
-it("sends nothing more for somebody who has left", async () => {
+it("goes on trying while another chat is shown", async () => {
   answers = ["unreachable"];
   start().send("one");
   await vi.advanceTimersByTimeAsync(0);
-  Chat.dropHeld();
+  start(OTHER);
+  answers = [{ status: 201, body: SNAPSHOT }];
+  await vi.advanceTimersByTimeAsync(15_000);
+  expect(kept()).toEqual([["one", "sent", ID]]);
+});
+
+it("keeps what several new chats were about to send apart, also through a reload", async () => {
+  answers = ["unreachable", "unreachable"];
+  start().send("one");
+  await vi.advanceTimersByTimeAsync(1);
+  start().send("two");
+  await vi.advanceTimersByTimeAsync(0);
+  answers = [{ status: 201, body: SNAPSHOT }, { body: { outcome: "waiting" } }, { status: 201, body: { ...SNAPSHOT, id: OTHER } }];
+  vi.resetModules();
+  const { outbox: reloaded } = await import("../src/chat/outbox");
+  reloaded.ready = true;
+  await reloaded.post();
+  expect(kept()).toEqual([["one", "sent", ID], ["two", "sent", OTHER]]);
+});
+
+it("posts what a tab that was closed has left, and shows what another tab has begun", async () => {
+  const onCreated = vi.fn();
+  const key = start().key;
+  outbox.add(key, "one");
+  const chat = start(key, { onCreated });
+  const [message] = outbox.mine();
+  localStorage.setItem(`parley.outbox.${message?.id ?? ""}`, JSON.stringify({ ...message, chat: ID, state: "sent" }));
+  window.dispatchEvent(new StorageEvent("storage", { key: "parley.outbox.x" }));
+  expect(onCreated).toHaveBeenCalledExactlyOnceWith(ID);
+  expect([chat.id, states(chat)]).toEqual([ID, [["one", "sent"]]]);
+  await vi.advanceTimersByTimeAsync(0);
+});
+
+it("sends nothing more for somebody who has left, and for a guest whoever signs in", async () => {
+  answers = ["unreachable"];
+  outbox.owner = "ada";
+  start(ID).send("one");
+  await vi.advanceTimersByTimeAsync(0);
+  outbox.owner = "";
   await vi.advanceTimersByTimeAsync(60_000);
   expect(asked).toHaveLength(1);
+  answers = ["unreachable"];
+  start(OTHER).send("two");
+  await vi.advanceTimersByTimeAsync(0);
+  outbox.owner = "bea";
+  await outbox.post();
+  expect(asked.map(({ body }) => body.text)).toEqual(["one", "two", "two"]);
+});
+
+it("sends also what the browser would not keep", async () => {
+  vi.spyOn(Storage.prototype, "setItem").mockImplementation(() => {
+    throw new DOMException("full", "QuotaExceededError");
+  });
+  const chat = start(ID);
+  chat.send("one");
+  await vi.advanceTimersByTimeAsync(0);
+  expect(states(chat)).toEqual([["one", "sent"]]);
+  outbox.drop(outbox.mine()[0]?.id ?? "");
+});
+
+it("takes what was answered out of what is kept, and sends again what the store has lost", async () => {
+  const sources: EventTarget[] = [];
+  vi.stubGlobal("EventSource", class extends EventTarget { close = vi.fn(); constructor() { super(); sources.push(this); } });
+  const chat = start(ID);
+  const tell = (type: string, data: object) => sources.at(-1)?.dispatchEvent(new MessageEvent(type, { data: JSON.stringify(data) }));
+  for (const text of ["answered", "lost", "withdrawn"]) {
+    chat.send(text);
+    await vi.advanceTimersByTimeAsync(1);
+  }
+  const ids = outbox.mine().map(({ id }) => id);
+  const reply = { id: "r", role: "bot", text: "", at: "", reply_to: ids[0] };
+  asked = [];
+  tell("reset", { ...SNAPSHOT, messages: [reply], total: 1, pending: [{ id: ids[2], role: "human", text: "", at: "" }] });
+  await vi.advanceTimersByTimeAsync(1);
+  expect(asked.map(({ body }) => body.id)).toEqual([ids[1]]);
+  tell("stopped", { message_id: ids[2], withdrawn: true });
+  expect(states(chat)).toEqual([["lost", "sent"]]);
+});
+
+it("gives a message back only if that waited still", async () => {
+  answers = [{ body: { outcome: "stopped" } }, { body: { outcome: "stopping" } }, { status: 404 }];
+  const chat = start(ID);
+  expect([await chat.withdraw("m"), await chat.withdraw("m"), await chat.withdraw("m")]).toEqual([true, false, false]);
+});
+
+it("makes what could not be sent to a conversation that is gone the draft of a new one", async () => {
+  answers = [{ status: 404 }];
+  localStorage.setItem("parley.draft.new", '"new"');
+  localStorage.setItem(`parley.draft.${ID}`, '"old"');
+  const chat = start(ID);
+  chat.send("unsent");
+  await vi.advanceTimersByTimeAsync(0);
+  chat.moveDraft();
+  expect(localStorage.getItem("parley.draft.new")).toBe(JSON.stringify("new\n\nunsent\n\nold"));
+  expect([kept(), localStorage.getItem(`parley.draft.${ID}`)]).toEqual([[], null]);
 });
 
 it("wakes the stream when that says nothing of a message that was taken in", async () => {
   const wake = vi.spyOn(line, "wake");
-  const chat = start();
-  chat.open();
+  const chat = start(ID);
   chat.send("one");
   await vi.advanceTimersByTimeAsync(4000);
   expect(wake).not.toHaveBeenCalled();
   await vi.advanceTimersByTimeAsync(1000);
   expect(wake).toHaveBeenCalledExactlyOnceWith(true);
-  chat.close();
 });
 
 it("says why a message was refused, and goes on with the next one", async () => {
   answers = [{ status: 422, body: { code: "invalid", detail: "No.", fields: { text: ["Too odd."] } } }];
-  const chat = start();
+  const chat = start(ID);
   chat.send("one");
+  vi.advanceTimersByTime(1);
   chat.send("two");
-  await vi.runAllTimersAsync();
+  await vi.advanceTimersByTimeAsync(10_000);
   expect(states(chat)).toEqual([["one", "failed"], ["two", "sent"]]);
   expect(chat.current().thread.outbox[0]?.problem).toBe("Too odd.");
 });
@@ -140,58 +219,50 @@ it("says why a message was refused, and goes on with the next one", async () => 
 it("holds messages back while the session is over", async () => {
   answers = [{ status: 404 }];
   let over = true;
-  const chat = start(ID, { signedOut: () => Promise.resolve(over) });
+  outbox.signedOut = () => Promise.resolve(over);
+  const chat = start(ID);
   chat.send("one");
-  await vi.runAllTimersAsync();
+  await vi.advanceTimersByTimeAsync(10_000);
   expect(states(chat)).toEqual([["one", "sending"]]);
   expect(chat.current().held).toBe("login");
   over = false;
-  await chat.post();
+  await outbox.post();
   expect(states(chat)).toEqual([["one", "sent"]]);
 });
 
-it("remembers through a reload what was not yet sent", async () => {
-  answers = ["unreachable"];
-  start().send("one");
-  expect(states(start())).toEqual([["one", "sending"]]);
-  await vi.advanceTimersByTimeAsync(0);
-});
-
-it("remembers through a reload also what a new chat was about to send, for one chat at a time", async () => {
+it("keeps a message that a new chat could not send until it goes again", async () => {
   answers = [{ status: 422, body: { detail: "No." } }];
-  const chat = start(null);
+  const chat = start();
   chat.send("one");
-  expect(states(start(null))).toEqual([]);
-  await vi.runAllTimersAsync();
-  const again = start(null);
+  await vi.advanceTimersByTimeAsync(10_000);
+  const again = start(chat.key);
   expect(states(again)).toEqual([["one", "failed"]]);
   answers = [{ status: 201, body: SNAPSHOT }];
   again.resend(again.current().thread.outbox[0]?.id ?? "");
-  await vi.runAllTimersAsync();
-  expect(states(start(null))).toEqual([]);
-  expect(states(start(ID))).toEqual([["one", "sent"]]);
+  await vi.advanceTimersByTimeAsync(0);
+  expect(states(again)).toEqual([["one", "sent"]]);
+  expect(again.id).toBe(ID);
 });
 
 it("takes the stream from nobody when it was left before its conversation was made", async () => {
   const opened: string[] = [];
   vi.stubGlobal("EventSource", class extends EventTarget { close = vi.fn(); constructor(url: string) { super(); opened.push(url); } });
   answers = [{ status: 201, body: SNAPSHOT }];
-  const left = start(null), shown = start(OTHER);
-  left.open();
+  const left = start();
   left.send("one");
   left.close();
-  shown.open();
+  start(OTHER);
   await vi.advanceTimersByTimeAsync(10_000);
-  expect(states(left)).toEqual([["one", "sent"]]);
+  expect(kept()).toEqual([["one", "sent", ID]]);
   expect(opened.filter((url) => url.includes(ID))).toEqual([]);
-  shown.close();
 });
 
 it("names the account whose conversation it makes, and holds the message when that is not who asks", async () => {
   answers = [{ status: 401 }];
-  const chat = start(null, { account: "ada", signedOut: () => Promise.resolve(true) });
+  Object.assign(outbox, { owner: "ada", signedOut: () => Promise.resolve(true) });
+  const chat = start();
   chat.send("one");
-  await vi.runAllTimersAsync();
+  await vi.advanceTimersByTimeAsync(10_000);
   expect(asked.map(({ body }) => body)).toEqual([{ account: "ada" }]);
   expect(states(chat)).toEqual([["one", "sending"]]);
 });

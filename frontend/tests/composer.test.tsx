@@ -1,7 +1,8 @@
-import { cleanup, fireEvent, render, screen } from "@testing-library/react";
+import { act, cleanup, fireEvent, render, screen } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
+import { createRef } from "react";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { Composer } from "../src/chat/Composer";
+import { Composer, type ComposerHandle } from "../src/chat/Composer";
 
 beforeEach(() => {
   localStorage.clear();
@@ -86,4 +87,29 @@ it("offers Stop while a reply runs, and Send beside it once there is text", asyn
   expect(onStop).toHaveBeenCalledOnce();
   await userEvent.type(box, "and");
   expect(screen.getByRole("button", { name: "Send" })).toBeTruthy();
+});
+
+it("leaves alone what another tab has written, and keeps its own", async () => {
+  const { box } = start();
+  await userEvent.type(box, "mine");
+  localStorage.setItem("parley.draft.c", '"theirs"');
+  window.dispatchEvent(new Event("pagehide"));
+  expect(localStorage.getItem("parley.draft.c")).toBe(JSON.stringify("theirs\n\nmine"));
+  await userEvent.type(box, "{Enter}");
+  expect(localStorage.getItem("parley.draft.c")).toBe(JSON.stringify("theirs\n\nmine"));
+});
+
+it("keeps the indentation of code", () => {
+  const { box, onSend } = start({ max: 9 });
+  fireEvent.change(box, { target: { value: "\n    x = 1  \n" } });
+  fireEvent.keyDown(box, { key: "Enter" });
+  expect(onSend).toHaveBeenCalledExactlyOnceWith("    x = 1");
+});
+
+it("puts a text that is offered before what is there", async () => {
+  const ref = createRef<ComposerHandle>();
+  const { box } = start({ ref });
+  await userEvent.type(box, "typed");
+  act(() => void ref.current?.offer("back"));
+  expect(box.value).toBe("back\n\ntyped");
 });

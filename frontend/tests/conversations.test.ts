@@ -1,6 +1,7 @@
 import { act, cleanup, renderHook } from "@testing-library/react";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import type { Who } from "../src/account/useSession";
+import { known, noteReading, remember } from "../src/shell/guests";
 import { useConversations } from "../src/shell/useConversations";
 import type { Listed } from "../src/types";
 
@@ -10,6 +11,7 @@ let asked: string[];
 let answer: (address: string) => { conversations: Listed[]; next: string | null };
 
 beforeEach(() => {
+  localStorage.clear();
   vi.useFakeTimers();
   vi.stubGlobal("BroadcastChannel", class { close = vi.fn(); postMessage = vi.fn(); });
   asked = [];
@@ -25,9 +27,10 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
+const GUEST: Who = { is: "guest" };
 const listed = (id: number): Listed => ({ id: `${id}`, title: `Title ${id}`, last_at: "2026-01-01T00:00:00Z" });
 const pass = (ms: number) => act(() => vi.advanceTimersByTimeAsync(ms));
-const start = () => renderHook(() => useConversations(ADA, 3600, onProblem)).result;
+const start = (who: Who = ADA) => renderHook(() => useConversations(who, 3600, onProblem)).result;
 
 it("looks no further than five pages at a time, and goes on from there when asked to", async () => {
   answer = (address) => ({ conversations: [], next: `${Number(/before=(\d+)/.exec(address)?.[1] ?? 0) + 1}` });
@@ -89,4 +92,30 @@ it("gives more time for undoing while somebody is about to", async () => {
   await pass(6000);
   expect(list.current.removing).toBeNull();
   expect(list.current.list).toEqual([]);
+});
+
+it("knows a guest's conversation for an hour after it was last read, and takes along what is older", async () => {
+  for (const id of ["1", "2"]) remember(id, `Title ${id}`);
+  const end = noteReading("1", 3600);
+  await pass(4_000_000);
+  const list = start(GUEST);
+  await pass(0);
+  expect(list.current.list.map(({ id }) => id)).toEqual(["1"]);
+  end();
+  await pass(4_000_000);
+  const later = start(GUEST);
+  await pass(0);
+  expect(later.current.list).toEqual([]);
+  expect(known().map(({ id }) => id)).toEqual(["2", "1"]);
+});
+
+it("shows the next person neither what was looked for nor what was found", async () => {
+  answer = () => ({ conversations: [listed(1)], next: null });
+  const { result, rerender } = renderHook(({ who }) => useConversations(who, 3600, onProblem), { initialProps: { who: ADA as Who } });
+  act(() => result.current.search("my illness"));
+  await pass(1000);
+  expect(result.current.list).toHaveLength(1);
+  rerender({ who: GUEST });
+  expect(result.current.query).toBe("");
+  expect(result.current.list).toEqual([]);
 });

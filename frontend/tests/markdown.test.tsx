@@ -59,6 +59,7 @@ describe("blocks", () => {
 
   it.each([
     ["```js\nlet a", true], ["```js", true], ["```js\nlet a\n```", false], ["~~~\na\n```", true], ["````\n```\n````", false], ["text", false],
+    ["```js\n  let a\n  ```", false], ["```js\n> let a\n> ```", false],
   ])("know an open fence: %j", (block, open) => expect(isOpenFence(block)).toBe(open));
 });
 
@@ -112,6 +113,15 @@ describe("markdown", () => {
     rerender(<Markdown text={"```python\nreturn 1\n```"} growing={false} />);
     expect((await findByText("return")).className).toContain("hljs-keyword");
   });
+});
+
+it("leaves code plain while its fence is open, also in a list", async () => {
+  const list = "- See:\n  ```python\n  return 1";
+  const { container, rerender, findByText } = render(<Markdown text={`${list}\n  \`\`\`\n\n  \`\`\`python\n  return 2`} growing />);
+  expect((await findByText("return")).className).toContain("hljs-keyword");
+  expect(container.querySelectorAll("pre")[1]?.innerHTML).toBe("<code>return 2</code>");
+  rerender(<Markdown text={list} growing />);
+  expect(container.querySelector("pre")?.innerHTML).toBe("<code>return 1</code>");
 });
 
 it("keeps the block of code that grows, with its focus and its place", () => {

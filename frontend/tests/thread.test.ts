@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { empty, reduce, snapshot, unheard, type Outgoing, type Step, type Thread } from "../src/chat/thread";
+import type { Outgoing } from "../src/chat/outbox";
+import { empty, reduce, snapshot, unheard, type Step, type Thread } from "../src/chat/thread";
 import type { ChatEvent, Message, Snapshot } from "../src/types";
 
 const human = (id: string, text = id): Message => ({ id, role: "human", text, at: "2026-01-01T00:00:00Z" });
@@ -7,7 +8,10 @@ const bot = (id: string, reply_to: string, text = ""): Message =>
   ({ id, role: "bot", text, at: "2026-01-01T00:00:01Z", reply_to, status: "completed" });
 const whole = (more: Partial<Snapshot> = {}): Snapshot =>
   ({ id: "c", title: null, messages: [], total: 0, pending: [], turn: null, position: "e-0", ...more });
-const out = (id: string, state: Outgoing["state"] = "sending"): Outgoing => ({ id, text: id, at: "2026-01-01T00:00:00Z", state });
+const kept = (id: string): Step => {
+  const out: Outgoing = { id, chat: "c", owner: "", text: id, at: "2026-01-01T00:00:00Z", state: "sending" };
+  return { type: "kept", id: "c", outbox: [out] };
+};
 
 /** The thread after these steps; events that carry data are numbered from 1. */
 function after(steps: Step[], from: Thread = reduce(empty("c"), { type: "reset", id: "e-0", data: whole() })): Thread {
@@ -96,8 +100,8 @@ describe("events", () => {
   });
 
   it("of a withdrawn message take it away", () => {
-    const thread = after([{ type: "sending", message: out("m") }, accepted("m"), { type: "stopped", data: { message_id: "m", withdrawn: true } }]);
-    expect([thread.pending, thread.outbox, thread.messages]).toEqual([[], [], []]);
+    const thread = after([accepted("m"), { type: "stopped", data: { message_id: "m", withdrawn: true } }]);
+    expect([thread.pending, thread.messages]).toEqual([[], []]);
   });
 
   it("of a conversation that is gone end its turn", () => {
@@ -108,26 +112,8 @@ describe("events", () => {
 
 describe("own messages", () => {
   it("are shown until the server tells of them", () => {
-    const sending = after([{ type: "sending", message: out("m") }]);
-    expect(unheard(sending).map(({ id }) => id)).toEqual(["m"]);
-    expect(unheard(after([{ type: "sending", message: out("m") }, accepted("m")]))).toEqual([]);
-  });
-
-  it("that the store has lost are sent again, and those in doubt stay as they are", () => {
-    const thread = after([
-      { type: "sending", message: out("lost", "sent") }, { type: "sending", message: out("known", "sent") },
-      { type: "sending", message: out("bad", "failed") }, { type: "sending", message: out("answered", "sent") },
-    ]);
-    const data = whole({ messages: [human("answered"), bot("r", "answered")], total: 2, pending: [human("known")] });
-    expect(reduce(thread, { type: "reset", id: "f-1", data }).outbox.map(({ id, state }) => [id, state]))
-      .toEqual([["lost", "sending"], ["known", "sent"], ["bad", "failed"]]);
-  });
-
-  it("that were refused say why, and may go again", () => {
-    const refused = after([{ type: "sending", message: out("m") }, { type: "refused", id: "m", problem: "Too long." }]);
-    expect(refused.outbox[0]).toMatchObject({ state: "failed", problem: "Too long." });
-    expect(after([{ type: "again", id: "m" }], refused).outbox[0]?.state).toBe("sending");
-    expect(after([{ type: "discarded", id: "m" }], refused).outbox).toEqual([]);
+    expect(unheard(after([kept("m")])).map(({ id }) => id)).toEqual(["m"]);
+    expect(unheard(after([kept("m"), accepted("m")]))).toEqual([]);
   });
 });
 

@@ -16,16 +16,17 @@ interface Props {
 /** What an account's owner can change: the password, the sessions, and whether there is an account at all. */
 export function Settings({ session, name, onDone, onClose }: Props) {
   const change = (password: string, next: string) => session.changePassword(password, next).then(() => onDone(t.passwordChanged));
+  const leave = (...how: Parameters<Session["leave"]>) => session.leave(...how).then(() => onDone(t.signedOutNote)).then(onClose);
   return (
     <Dialog title={t.settings} onClose={onClose}>
       <Section title={t.changePassword} text={t.changePasswordText}>
         <Confirm name={name} label={t.changePassword} asks="both" act={(...given) => change(...given).then(onClose)} />
       </Section>
       <Section title={t.signOutAll} text={t.signOutAllText}>
-        <Confirm name={name} label={t.signOutAll} act={() => session.leave("everywhere").then(onClose)} />
+        <Confirm name={name} label={t.signOutAll} act={() => leave("everywhere")} />
       </Section>
       <Section title={t.deleteAccount} text={t.deleteAccountText}>
-        <Confirm name={name} label={t.deleteAccount} asks="password" danger act={(password) => session.leave("for good", password).then(onClose)} />
+        <Confirm name={name} label={t.deleteAccount} asks="password" danger act={(password) => leave("for good", password)} />
       </Section>
     </Dialog>
   );
@@ -33,7 +34,7 @@ export function Settings({ session, name, onDone, onClose }: Props) {
 
 function Section({ title, text, children }: { title: string; text: string; children: ReactNode }) {
   return (
-    <details className="group border-t border-line py-2 first-of-type:border-0" name="settings">
+    <details className="group border-t border-line py-2 first-of-type:border-0 open:pb-5" name="settings">
       <summary className="flex cursor-pointer list-none items-center justify-between rounded-md py-2 font-medium">
         {title}
         <ChevronDown size={18} aria-hidden className="text-faint group-open:rotate-180" />

@@ -2,7 +2,7 @@ import { useId, useState, type ComponentProps, type ReactNode, type SyntheticEve
 import { asProblem, type Problem } from "../api";
 import { Button } from "../shell/Button";
 import { Dialog } from "../shell/Dialog";
-import { t } from "../texts";
+import { say, t } from "../texts";
 import type { Session } from "./useSession";
 
 interface Props {
@@ -41,10 +41,14 @@ export function SignIn({ session, how, canSignUp, onTurn, onClose }: Props) {
         <Button kind="primary" type="submit" disabled={busy} className="w-full">{isNew ? t.signUp : t.signIn}</Button>
       </Form>
       {again ? (
-        <Button kind="row" className="mt-3 justify-center text-faint" onClick={() => {
-          session.forget();
-          onClose();
-        }}>{t.other}</Button>
+        <details className="mt-3 text-center text-sm text-faint">
+          <summary className="cursor-pointer list-none rounded-md py-2 hover:text-ink">{t.other}</summary>
+          <p className="mt-1 mb-3">{t.otherText}</p>
+          <Button className="w-full" onClick={() => {
+            session.forget();
+            onClose();
+          }}>{t.otherSure}</Button>
+        </details>
       ) : (
         canSignUp && (
           <p className="mt-4 text-center text-sm text-faint">
@@ -83,8 +87,8 @@ export function Field({ label, hint, onValue, ...props }: FieldProps) {
 
 /** What went wrong. `named`: only a password was asked for. */
 export function Trouble({ problem, named = false }: { problem: Problem | null; named?: boolean }) {
-  const code = named && problem?.code === "login_failed" ? "password_wrong" : problem?.code;
-  return <p role="alert" className="text-sm text-danger empty:hidden">{problem && (t.problems[code ?? ""] ?? problem.message)}</p>;
+  const told = named && problem?.code === "login_failed" ? t.problems["password_wrong"] : problem && say(problem);
+  return <p role="alert" className="text-sm text-danger empty:hidden">{told}</p>;
 }
 
 /** What came of an action, whether it is under way, and how to begin it. */

@@ -1,10 +1,9 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { api, onSignedOut } from "../api";
-import { channel, forgetDrafts, forgetOutbox, load, save } from "../storage";
-import type { Config, Listed } from "../types";
+import { KEPT_MAX, known } from "../shell/guests";
+import { channel, forgetDrafts, load, save } from "../storage";
+import type { Config } from "../types";
 
-// How many conversations the server takes over.
-const KEPT_MAX = 100;
 const ASSUMED: Config = {
   demo: false, registration: "closed", account: null, limits: { message_max_chars: 4000, chat_ttl_s: 3600 },
 };
@@ -15,24 +14,12 @@ export type Who = { is: "unknown" } | { is: "guest" } | { is: "account"; name: s
 /** What must be done while the session still lives; the list of conversations sets it. */
 export const beforeLeaving = { call: (): Promise<void> => Promise.resolve() };
 
-export interface Session {
-  who: Who;
-  /** What the server says of itself, or, until it answers, what most would say. */
-  config: Config;
-  /** Ask the server whether the session is over. */
-  signedOut: () => Promise<boolean>;
-  /** Sign in or up; the conversations that this browser knows as a guest's come along. */
-  enter: (how: "login" | "accounts", name: string, password: string) => Promise<void>;
-  changePassword: (password: string, next: string) => Promise<void>;
-  /** Sign out here, or end all of the account's sessions, or the account itself. Rejects with a Problem. */
-  leave: (how: "here" | "everywhere" | "for good", password?: string) => Promise<void>;
-  /** Go on as a guest after the session's end. */
-  forget: () => void;
-}
+export type Session = ReturnType<typeof useSession>;
 
 /** The session of this browser; its tabs tell each other of changes. */
-export function useSession(): Session {
+export function useSession() {
   const [who, setWho] = useState<Who>({ is: "unknown" });
+  // What the server says of itself, or, until it answers, what most would say.
   const [config, setConfig] = useState(ASSUMED);
   const tabs = useRef<ReturnType<typeof channel> | null>(null);
   const now = useRef(who);
@@ -63,13 +50,12 @@ export function useSession(): Session {
     };
     // The other tab's word counts, as its change of the storage may arrive only after it.
     const opened = (tabs.current = channel("session", (name) => {
-      const { current } = now;
-      if (current.is === "unknown" ? !name : "name" in current && current.name !== name) forgetOutbox();
       become(name ? { is: "account", name } : { is: "guest" });
     }));
     return opened.close;
   }, [ask, become]);
 
+  /** Ask the server whether the session is over. */
   const signedOut = useCallback(async () => {
     // Streams end while the session changes, and are opened anew after it.
     return changing.current || (await ask()).is === "ended";
@@ -89,27 +75,27 @@ export function useSession(): Session {
         changing.current = false;
       }
     };
+    /** Go on as a guest after the session's end. */
     const forget = () => {
       void beforeLeaving.call();
       forgetDrafts();
       tell("");
     };
     return {
-      who,
-      config,
-      signedOut,
-      forget,
-      enter: (how, name, password) => change(async () => {
-        const keep = load<Listed[]>("guest", []).map(({ id }) => id).slice(0, KEPT_MAX);
+      who, config, signedOut, forget,
+      /** Sign in or up; the conversations that this browser knows as a guest's come along. */
+      enter: (how: "login" | "accounts", name: string, password: string) => change(async () => {
+        const keep = known().map(({ id }) => id).slice(0, KEPT_MAX);
         const account = await api<{ name: string }>("POST", `/${how}`, { name, password, keep });
         save("guest", null);
         return account.name;
       }),
-      changePassword: (password, new_password) => change(async () => {
+      changePassword: (password: string, new_password: string) => change(async () => {
         await api("POST", "/me/password", { password, new_password });
         return "name" in who ? who.name : "";
       }),
-      leave: (how, password) => change(async () => {
+      /** Sign out here, or end all of the account's sessions, or the account itself. Rejects with a Problem. */
+      leave: (how: "here" | "everywhere" | "for good", password?: string) => change(async () => {
         await beforeLeaving.call();
         if (how === "here") await api("POST", "/logout", {});
         else if (how === "everywhere") await api("DELETE", "/me/sessions");

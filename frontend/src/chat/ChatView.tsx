@@ -1,6 +1,7 @@
 import { useRef } from "react";
 import { Button } from "../shell/Button";
-import { Examples, Hello } from "../shell/Parts";
+import { thenWrite } from "../shell/focus";
+import { Examples, Hello, Loading } from "../shell/Parts";
 import { t } from "../texts";
 import type { Config } from "../types";
 import type { Chat, ChatState } from "./chat";
@@ -26,8 +27,9 @@ export function ChatView({ chat, state, config, isGuest, onGoOn }: Props) {
   return (
     <>
       {isNew && <Hello />}
-      {!isNew && !(isEmpty && isGone) && (
-        <ThreadView key={chat.key} chat={chat} state={state} onEdit={(text) => composer.current?.offer(text)} />
+      {isEmpty && thread.state === "loading" && <Loading />}
+      {!isEmpty && (
+        <ThreadView key={chat.key} chat={chat} state={state} onEdit={(text) => composer.current?.offer(text) ?? false} />
       )}
       {isGone ? (
         <div role="alert" className="m-auto flex max-w-3xl flex-col items-center gap-3 p-6 text-center text-sm text-faint">
@@ -39,7 +41,7 @@ export function ChatView({ chat, state, config, isGuest, onGoOn }: Props) {
         <Composer
           key={`composer-${chat.key}`} ref={composer} name={chat.id ?? "new"} max={config.limits.message_max_chars}
           running={thread.turn !== null} stopping={stopping}
-          onSend={(text) => chat.send(text)} onStop={() => void chat.stop()}
+          onSend={(text) => chat.send(text)} onStop={thenWrite(() => chat.stop())}
         />
       )}
       {isNew && <Examples texts={config.demo ? t.demoExamples : t.examples} onPick={(text) => chat.send(text)} />}

@@ -1,16 +1,16 @@
 import { ArrowUp, Square } from "lucide-react";
-import { useImperativeHandle, useLayoutEffect, useRef, useState, type KeyboardEvent, type Ref } from "react";
+import { useImperativeHandle, useLayoutEffect, useRef, type KeyboardEvent, type Ref } from "react";
 import { Button } from "../shell/Button";
-import { load, save } from "../storage";
 import { t } from "../texts";
+import { both, useDraft } from "./draft";
 
 const HEIGHT_MAX_PX = 220;
 // What part of the limit is left when that is shown and told, and when it is told again.
 const NEAR = 0.1, CLOSE = 0.02;
 
 export interface ComposerHandle {
-  /** Put a text in, if none is there. */
-  offer: (text: string) => void;
+  /** Put a text in, before what is there. */
+  offer: (text: string) => true;
 }
 
 interface Props {
@@ -26,22 +26,20 @@ interface Props {
 
 /** Where messages are written. Mounted anew for each conversation, so that each has its draft. */
 export function Composer({ name, max, running, stopping, onSend, onStop, ref }: Props) {
-  const [text, setText] = useState(() => load<string>(`draft.${name}`, ""));
+  const [text, write] = useDraft(name);
+  // Code may begin with an indentation.
+  const message = text.replace(/^\s*\n|\s+$/g, "");
   const area = useRef<HTMLTextAreaElement>(null);
   // The server counts characters, not UTF-16 code units.
-  const length = text.length > max * (1 - NEAR) ? [...text].length : 0;
+  const length = message.length > max * (1 - NEAR) ? [...message].length : 0;
   const mark = length > max * (1 - CLOSE) ? CLOSE : NEAR;
   const told = !length ? "" : length > max ? t.over : t.fewer(Math.round(max * mark));
-  const ready = text.trim() !== "" && length <= max;
+  const ready = message !== "" && length <= max;
 
-  const write = (next: string) => {
-    setText(next);
-    save(`draft.${name}`, next);
-  };
   const send = () => {
     if (!ready) return;
     write("");
-    onSend(text.trim());
+    onSend(message);
     area.current?.focus();
   };
   const onKeyDown = (event: KeyboardEvent) => {
@@ -63,18 +61,11 @@ export function Composer({ name, max, running, stopping, onSend, onStop, ref }: 
     // On a touch screen the keyboard would cover half of what one came to read.
     if (!window.matchMedia("(pointer: coarse)").matches) area.current?.focus();
   }, []);
-  const kept = useRef(name);
-  useLayoutEffect(() => {
-    // The first message has made the conversation; what was typed meanwhile belongs to it.
-    if (kept.current === name) return;
-    save(`draft.${kept.current}`, "");
-    save(`draft.${name}`, text);
-    kept.current = name;
-  }, [name, text]);
   useImperativeHandle(ref, () => ({
     offer: (offered) => {
-      if (!text.trim()) write(offered);
+      write(both(offered, text));
       area.current?.focus();
+      return true;
     },
   }));
 
@@ -107,7 +98,7 @@ export function Composer({ name, max, running, stopping, onSend, onStop, ref }: 
               <Square size={13} fill="currentColor" aria-hidden />
             </Button>
           )}
-          {(!running || text.trim() !== "") && (
+          {(!running || message !== "") && (
             <Button kind="round" type="submit" label={t.send} disabled={!ready} className="bg-accent text-on-accent">
               <ArrowUp size={19} strokeWidth={2.4} aria-hidden />
             </Button>

@@ -1,5 +1,6 @@
 import { Gauge, RefreshCw, TriangleAlert } from "lucide-react";
 import { lazy, memo, Suspense, useState } from "react";
+import { Boundary } from "../shell/Boundary";
 import { Button } from "../shell/Button";
 import { CopyButton } from "../shell/CopyButton";
 import { t } from "../texts";
@@ -7,8 +8,13 @@ import type { Message } from "../types";
 import { Time } from "./Time";
 
 // Most of the page's weight; it comes while the first reply is awaited.
-export const loadMarkdown = () => import("../markdown/Markdown");
+export const loadMarkdown = (): Promise<typeof import("../markdown/Markdown")> =>
+  import("../markdown/Markdown").catch(async () => {
+    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+    return loadMarkdown();
+  });
 const Markdown = lazy(loadMarkdown);
+const AGAIN_MS = 3000;
 
 // What a token of English is long on the average; the server counts milliseconds only.
 const CHARS_PER_TOKEN = 4;
@@ -30,12 +36,13 @@ export const Reply = memo(Reply_, (before, now) =>
   before.again === now.again && before.stopping === now.stopping && !before.onRetry === !now.onRetry);
 
 function Reply_({ text, message, growing = false, again, stopping, onRetry }: Props) {
+  const plain = <div className="markdown whitespace-pre-wrap">{text}</div>;
   return (
     <article aria-label={t.bot} aria-busy={growing} className="group">
       {text ? (
-        <Suspense fallback={<div className="markdown whitespace-pre-wrap">{text}</div>}>
-          <Markdown text={text} growing={growing} />
-        </Suspense>
+        <Boundary instead={() => plain}>
+          <Suspense fallback={plain}><Markdown text={text} growing={growing} /></Suspense>
+        </Boundary>
       ) : (
         growing && <p className="caret h-7 text-faint"><span className="sr-only">{t.replying}</span></p>
       )}
@@ -52,9 +59,9 @@ function Ending({ message, onRetry }: { message: Message; onRetry: (() => void) 
   return (
     <>
       {status !== "completed" && (
-        <div className={`${colors} mt-3 flex flex-wrap items-center gap-x-3 gap-y-2 rounded-xl px-3.5 py-2 text-sm`}>
+        <div className={`${colors} mt-3 flex w-fit flex-wrap items-center gap-x-3 gap-y-2 rounded-xl px-3.5 py-2 text-sm`}>
           {status === "failed" && <TriangleAlert size={16} aria-hidden />}
-          <span className="min-w-0 flex-1">{status === "failed" ? t.failed(failure) : t.stopped}</span>
+          <span className="min-w-0">{status === "failed" ? t.failed(failure) : t.stopped}</span>
           {onRetry && <Button className="h-8! bg-raised px-3.5! text-ink" onClick={onRetry}>{t.retry}</Button>}
         </div>
       )}

@@ -1,13 +1,5 @@
 import type { ChatEvent, Message, Snapshot, Turn } from "../types";
-
-/** A message of this browser, from the moment it is sent until its turn has ended. */
-export interface Outgoing {
-  id: string;
-  text: string;
-  at: string;
-  state: "sending" | "sent" | "failed";
-  problem?: string;
-}
+import type { Outgoing } from "./outbox";
 
 /** All that is known of a conversation. `first` is the index of the oldest message that is here. */
 export interface Thread {
@@ -17,6 +9,7 @@ export interface Thread {
   first: number;
   pending: Message[];
   turn: Turn | null;
+  /** What this browser has sent to it. */
   outbox: Outgoing[];
   position: string | null;
   /** Something was missed: the conversation must be read anew. */
@@ -26,11 +19,7 @@ export interface Thread {
 
 export type Step =
   | ChatEvent
-  | { type: "sending"; message: Outgoing }
-  | { type: "sent"; id: string }
-  | { type: "refused"; id: string; problem: string }
-  | { type: "again"; id: string }
-  | { type: "discarded"; id: string }
+  | { type: "kept"; id: string | null; outbox: Outgoing[] }
   | { type: "earlier"; messages: Message[]; first: number };
 
 export const empty = (id: string | null, outbox: Outgoing[] = []): Thread => ({
@@ -40,7 +29,8 @@ export const empty = (id: string | null, outbox: Outgoing[] = []): Thread => ({
 
 /** The thread after an event or a step of this browser. An event that was seen already changes nothing. */
 export function reduce(thread: Thread, step: Step): Thread {
-  if (!("data" in step)) return local(thread, step);
+  if (step.type === "kept") return { ...thread, id: step.id, outbox: step.outbox };
+  if (step.type === "earlier") return { ...thread, first: step.first, messages: [...step.messages, ...thread.messages] };
   if (step.type === "reset") return reset(thread, step.data, step.id ?? step.data.position);
   if (step.id && seen(thread.position, step.id)) return thread;
   const next = remote(thread, step);
@@ -71,15 +61,10 @@ function reset(thread: Thread, data: Snapshot, position: string): Thread {
   const oldest = data.messages[0];
   const overlap = oldest ? thread.messages.findIndex(({ id }) => id === oldest.id) : -1;
   const messages = [...thread.messages.slice(0, Math.max(overlap, 0)), ...data.messages];
-  const next: Thread = {
+  return {
     ...thread, id: data.id || thread.id, title: data.title, messages, first: data.total - messages.length,
     pending: data.pending, turn: data.turn, position, torn: false, state: "live",
   };
-  const answered = new Set(messages.map((message) => message.reply_to));
-  const outbox = next.outbox.filter(({ id }) => !answered.has(id));
-  // A crash of the store can lose what it had confirmed; the same id makes sending again harmless.
-  const lost = new Set(unheard({ ...next, outbox }).map(({ id }) => id));
-  return { ...next, outbox: outbox.map((out) => (out.state === "sent" && lost.has(out.id) ? { ...out, state: "sending" } : out)) };
 }
 
 function remote(thread: Thread, event: Exclude<ChatEvent, { type: "reset" }>): Thread {
@@ -129,32 +114,11 @@ function ended(thread: Thread, reply: Message): Thread {
   const waited = find(thread.pending, question);
   const messages = [...without(thread.messages, reply.id), ...(waited ? [waited] : []), reply];
   const turn = thread.turn?.message_id === question ? null : thread.turn;
-  const { pending, outbox } = thread;
-  return { ...thread, messages, turn, pending: without(pending, question), outbox: without(outbox, question) };
+  return { ...thread, messages, turn, pending: without(thread.pending, question) };
 }
 
 function withdrawn(thread: Thread, { message_id, restored }: { message_id: string; restored?: Message }): Thread {
   const message = find(thread.pending, message_id);
   const back = restored && message ? [message, restored] : [];
-  const { messages, pending, outbox } = thread;
-  return { ...thread, messages: [...messages, ...back], pending: without(pending, message_id), outbox: without(outbox, message_id) };
-}
-
-function local(thread: Thread, step: Exclude<Step, ChatEvent>): Thread {
-  const change = (id: string, to: Partial<Outgoing>) =>
-    ({ ...thread, outbox: thread.outbox.map((out) => (out.id === id ? { ...out, ...to } : out)) });
-  switch (step.type) {
-    case "sending":
-      return { ...thread, outbox: [...thread.outbox, step.message] };
-    case "sent":
-      return change(step.id, { state: "sent" });
-    case "refused":
-      return change(step.id, { state: "failed", problem: step.problem });
-    case "again":
-      return change(step.id, { state: "sending" });
-    case "discarded":
-      return { ...thread, outbox: without(thread.outbox, step.id) };
-    case "earlier":
-      return { ...thread, first: step.first, messages: [...step.messages, ...thread.messages] };
-  }
+  return { ...thread, messages: [...thread.messages, ...back], pending: without(thread.pending, message_id) };
 }

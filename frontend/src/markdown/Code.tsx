@@ -14,7 +14,7 @@ export function Code({ code, language, open }: { code: string; language: string;
   useEffect(() => {
     if (open || !language || code.length > COLORED_MAX_CHARS) return;
     let wanted = true;
-    void import("./highlight").then(({ highlight }) => wanted && setColored(highlight(language, code)));
+    void import("./highlight").then(({ highlight }) => wanted && setColored(highlight(language, code)), () => undefined);
     return () => {
       wanted = false;
     };

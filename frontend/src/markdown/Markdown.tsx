@@ -1,5 +1,5 @@
 import { createContext, memo, useContext, useId, useMemo, useState, type ComponentProps } from "react";
-import ReactMarkdown, { type Components } from "react-markdown";
+import ReactMarkdown, { type Components, type ExtraProps } from "react-markdown";
 import remarkGfm from "remark-gfm";
 import { isOpenFence, splitter } from "./blocks";
 import { t } from "../texts";
@@ -23,24 +23,24 @@ export default function Markdown({ text, growing }: { text: string; growing: boo
 }
 
 const Block = memo(function Block({ text, growing }: { text: string; growing: boolean }) {
-  const open = growing && isOpenFence(text);
   const id = useId();
   // Footnotes of two replies must not have the same address.
   const options = useMemo(() => ({ clobberPrefix: id, footnoteLabel: t.footnotes, footnoteBackLabel: t.back }), [id]);
   return (
-    <Open value={open}>
+    <Growing value={growing ? text : ""}>
       <ReactMarkdown remarkPlugins={plugins} remarkRehypeOptions={options} components={safe}>
         {text}
       </ReactMarkdown>
-    </Open>
+    </Growing>
   );
 });
 
 // A context, not a property: a component made anew for each piece would lose focus, selection and scroll position.
-const Open = createContext(false);
+const Growing = createContext("");
 
-function Fence({ children }: ComponentProps<"pre">) {
-  const open = useContext(Open);
+function Fence({ node, children }: ComponentProps<"pre"> & ExtraProps) {
+  const text = useContext(Growing);
+  const open = text !== "" && node?.position?.end.offset === text.length && isOpenFence(text.slice(node.position.start.offset));
   const { className = "", children: code = "" } = (children as { props: { className?: string; children?: string } }).props;
   return <Code code={code.replace(/\n$/, "")} language={/language-(\S+)/.exec(className)?.[1] ?? ""} open={open} />;
 }
@@ -52,8 +52,8 @@ const safe: Components = {
     href?.startsWith("#") ? <a href={href} id={id} aria-label={label}>{children}</a>
     : href ? <a href={href} target="_blank" rel="noopener noreferrer nofollow">{children}</a>
     : <>{children}</>,
-  pre: ({ children }) => <Fence>{children}</Fence>,
-  img: ({ alt }) => <em>[{alt ?? "image"}]</em>,
+  pre: Fence,
+  img: ({ alt }) => <em>[{alt || t.image}]</em>,
   table: ({ children }) => (
     <div tabIndex={0} role="group" className="my-4 overflow-x-auto">
       <table>{children}</table>

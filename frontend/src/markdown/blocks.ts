@@ -35,10 +35,10 @@ export function splitter(): (text: string) => string[] {
   return (text) => pieces((known = split(text, known)));
 }
 
-/** Whether a block is a code fence that nothing closes yet. */
+/** Whether a block, of which lists and quotes may be around it, is a code fence that nothing closes yet. */
 export function isOpenFence(block: string): boolean {
   const fence = /^ {0,3}(`{3,}|~{3,})/.exec(block)?.[1];
   if (!fence) return false;
-  const last = block.slice(block.lastIndexOf("\n") + 1).trim();
+  const last = block.slice(block.lastIndexOf("\n") + 1).replace(/^[> ]+/, "");
   return !block.includes("\n") || !(last.length >= fence.length && last === fence.charAt(0).repeat(last.length));
 }

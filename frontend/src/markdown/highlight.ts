@@ -1,24 +1,12 @@
-import bash from "highlight.js/lib/languages/bash";
-import c from "highlight.js/lib/languages/c";
-import cpp from "highlight.js/lib/languages/cpp";
-import css from "highlight.js/lib/languages/css";
-import diff from "highlight.js/lib/languages/diff";
-import go from "highlight.js/lib/languages/go";
-import java from "highlight.js/lib/languages/java";
-import javascript from "highlight.js/lib/languages/javascript";
-import json from "highlight.js/lib/languages/json";
-import markdown from "highlight.js/lib/languages/markdown";
-import python from "highlight.js/lib/languages/python";
-import rust from "highlight.js/lib/languages/rust";
-import sql from "highlight.js/lib/languages/sql";
-import typescript from "highlight.js/lib/languages/typescript";
-import xml from "highlight.js/lib/languages/xml";
-import yaml from "highlight.js/lib/languages/yaml";
+import type { LanguageFn } from "highlight.js";
 import { createLowlight } from "lowlight";
 
-const lowlight = createLowlight({
-  bash, c, cpp, css, diff, go, java, javascript, json, markdown, python, rust, sql, typescript, xml, yaml,
-});
+const files = import.meta.glob<LanguageFn>(
+  "/node_modules/highlight.js/es/languages/{bash,c,cpp,css,diff,go,java,javascript,json,markdown,python,rust,sql,typescript,xml,yaml}.js",
+  { eager: true, import: "default" },
+);
+const lowlight = createLowlight();
+for (const [path, language] of Object.entries(files)) lowlight.register(path.slice(path.lastIndexOf("/") + 1, -".js".length), language);
 
 export type Colored = ReturnType<typeof lowlight.highlight>;
 

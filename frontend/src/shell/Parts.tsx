@@ -2,7 +2,9 @@ import { FlaskConical, X } from "lucide-react";
 import { useState } from "react";
 import { t } from "../texts";
 import type { Link } from "../chat/hub";
+import { load, save } from "../storage";
 import { Button } from "./Button";
+import { focusIfLost } from "./focus";
 import { Logo } from "./Logo";
 
 /** What is shown where there is no message yet. */
@@ -18,6 +20,15 @@ export function Hello() {
   );
 }
 
+/** Stands for a conversation that takes a while to come. */
+export const Loading = () => (
+  <div aria-hidden className="late mx-auto flex w-full min-h-0 max-w-3xl flex-1 flex-col gap-4 px-6 pt-8">
+    {["mb-3 h-11 w-2/5 self-end rounded-3xl", "h-4 w-full rounded-lg", "h-4 w-11/12 rounded-lg", "h-4 w-3/5 rounded-lg"].map((shape) => (
+      <div key={shape} className={`${shape} animate-pulse bg-bubble`} />
+    ))}
+  </div>
+);
+
 export function Examples({ texts, onPick }: { texts: string[]; onPick: (text: string) => void }) {
   return (
     <ul className="mx-auto flex w-full max-w-lg flex-[1.3] flex-wrap short:flex-none short:flex-nowrap short:justify-start short:overflow-x-auto short:pb-3 content-start justify-center gap-2 px-4 pt-2">
@@ -32,13 +43,17 @@ export function Examples({ texts, onPick }: { texts: string[]; onPick: (text: st
 
 /** Says that nobody should judge Parley by what its demo model says. */
 export function DemoBanner() {
-  const [shown, setShown] = useState(true);
+  const [shown, setShown] = useState(() => !load("demo_known", false));
   if (!shown) return null;
+  const close = () => {
+    save("demo_known", true);
+    setShown(false);
+  };
   return (
     <p role="note" className="mx-3 mt-1 flex items-center gap-2.5 self-center rounded-full bg-warn-soft py-1 pr-1.5 pl-3.5 text-xs text-warn">
       <FlaskConical size={14} aria-hidden className="shrink-0" />
       <span>{t.demo} <span className="font-medium short:hidden">{t.demoHint}</span></span>
-      <Button kind="icon" label={t.close} className="size-6! text-warn!" onClick={() => setShown(false)}>
+      <Button kind="icon" label={t.close} className="size-6! text-warn!" onClick={close}>
         <X size={14} aria-hidden />
       </Button>
     </p>
@@ -48,16 +63,19 @@ export function DemoBanner() {
 export type Connection = Link | "offline" | "signedOut";
 
 /** How the page stands with the server, as text and as colour. */
-export function ConnectionState({ connection }: { connection: Connection }) {
+export function ConnectionState({ connection }: { connection: Connection | null }) {
   const named = connection === "missing" || connection === "login" ? "signedOut" : connection;
   const passing = named === "connecting" || named === "broken";
-  const color = { connecting: "bg-warn", open: "bg-accent", broken: "bg-warn", offline: "bg-danger", signedOut: "bg-danger" }[named];
+  const color = named && { connecting: "bg-warn", open: "bg-accent", broken: "bg-warn", offline: "bg-danger", signedOut: "bg-danger" }[named];
   return (
     <p role="status" className="shrink-0 px-2 text-xs text-faint">
-      <span key={named} className={`${passing ? "late" : ""} flex items-center gap-2`}>
-        <span aria-hidden className={`size-2 rounded-full ${color}`} />
-        <span className={named === "open" ? "max-md:sr-only" : ""}>{t.link[named]}</span>
-      </span>
+      {named && (
+        // On a phone a dot alone would say little, and all is well.
+        <span key={named} className={`${passing ? "late" : ""} ${named === "open" ? "max-md:sr-only" : ""} flex items-center gap-2`}>
+          <span aria-hidden className={`size-2 rounded-full ${color}`} />
+          {t.link[named]}
+        </span>
+      )}
     </p>
   );
 }
@@ -91,8 +109,3 @@ export function Toast({ text, onUndo, onHold }: ToastProps) {
     </div>
   );
 }
-
-/** What had the focus is deleted: whoever goes by keyboard goes on from here. */
-const focusIfLost = (button: HTMLElement | null) => {
-  if (document.activeElement === document.body) button?.focus();
-};

@@ -40,6 +40,7 @@ export function Sidebar({ conversations, current, isGuest, account, onOpen, onRe
             className="h-9 w-full rounded-lg bg-transparent pr-2 pl-[2.375rem] text-sm pointer-coarse:text-base"
           />
         </label>
+        {!inDrawer && <Button kind="row" className="not-focus:sr-only" onClick={() => document.querySelector("textarea")?.focus()}>{t.skip}</Button>}
       </div>
       <nav aria-label={t.conversations} className="min-h-0 flex-1 overflow-y-auto px-2 pb-4">
         {grouped(list).map(({ day, items }) => (
@@ -55,7 +56,7 @@ export function Sidebar({ conversations, current, isGuest, account, onOpen, onRe
             </ul>
           </section>
         ))}
-        {looked && !list.length && !more && <p className="px-3 py-4 text-sm text-faint">{query ? t.noResults : t.noChats}</p>}
+        {looked && !list.length && !more && (query || !current) && <p className="px-3 py-4 text-sm text-faint">{query ? t.noResults : t.noChats}</p>}
         {more && <Button kind="row" className="text-faint" onClick={showMore}>{query ? t.searchOn : t.more}</Button>}
       </nav>
       {isGuest && list.length > 0 && <p className="px-5 pb-2 text-xs text-faint">{t.guestNote}</p>}
@@ -68,6 +69,7 @@ type RowProps = Pick<Props, "conversations" | "onOpen" | "onRemove"> & { item: L
 
 function Row({ item: { id, title, excerpt }, isCurrent, conversations, onOpen, onRemove }: RowProps) {
   const [renaming, setRenaming] = useState<boolean | "ended">(false);
+  const { query } = conversations;
   const name = title ?? t.untitled;
   if (renaming === true)
     return (
@@ -89,21 +91,32 @@ function Row({ item: { id, title, excerpt }, isCurrent, conversations, onOpen, o
     { label: t.remove, icon: Trash2, act: () => onRemove(id), danger: true },
   ];
   return (
-    <li className={`group flex items-center rounded-lg hover:bg-hover ${isCurrent ? "bg-hover" : ""}`}>
+    <li className={`group relative flex items-center rounded-lg hover:bg-hover ${isCurrent ? "bg-hover" : ""}`}>
       <a
         // Whoever renamed it by keyboard goes on from here.
         ref={renaming ? focus : null} href={`/c/${id}`} onClick={open} aria-current={isCurrent ? "page" : undefined} title={name}
-        className="min-w-0 flex-1 rounded-lg py-2 pl-3 text-sm"
+        className="title min-w-0 flex-1 rounded-lg py-2 pl-3 text-sm"
       >
-        <span className="block truncate">{name}</span>
-        {excerpt && excerpt !== name && <span className="block truncate text-xs text-faint">{excerpt}</span>}
+        <span className="block truncate"><Marked text={name} sought={query} /></span>
+        {excerpt && excerpt !== name && <span className="block truncate text-xs text-faint"><Marked text={plain(excerpt)} sought={query} /></span>}
       </a>
-      <div className={`actions ${isCurrent ? "shown" : ""} px-1`}>
+      <div className={`actions ${isCurrent ? "shown" : ""} absolute right-1`}>
         <Menu label={t.actions(name)} items={items} trigger={<Ellipsis size={16} aria-hidden />} className="size-7!" />
       </div>
     </li>
   );
 }
+
+/** A text with what was sought in it marked. */
+function Marked({ text, sought }: { text: string; sought: string }) {
+  const at = sought ? text.toLowerCase().indexOf(sought.toLowerCase()) : -1;
+  if (at < 0) return text;
+  const end = at + sought.length;
+  return <>{text.slice(0, at)}<mark>{text.slice(at, end)}</mark>{text.slice(end)}</>;
+}
+
+/** An excerpt without the marks of markdown. */
+const plain = (text: string) => text.replace(/[*`#>|~]+|^\s*[-+] /gm, "");
 
 const focus = (link: HTMLElement | null) => link?.focus();
 
@@ -131,10 +144,8 @@ function Rename({ title, onEnd }: { title: string; onEnd: (title: string, byKey:
 }
 
 function download(id: string, format: string): void {
-  const link = Object.assign(document.createElement("a"), { href: `/api/conversations/${id}/export?format=${format}`, download: "" });
-  document.body.append(link);
-  link.click();
-  link.remove();
+  const href = `/api/conversations/${id}/export?format=${format}`;
+  Object.assign(document.createElement("a"), { href, download: "" }).click();
 }
 
 type Day = keyof typeof t.days;
@@ -146,7 +157,5 @@ function grouped(list: Listed[]): { day: Day; items: Listed[] }[] {
     const before = (midnight - Date.parse(last_at)) / 86_400_000;
     return before <= 0 ? "today" : before <= 1 ? "yesterday" : before <= 7 ? "week" : "older";
   };
-  const groups = new Map<Day, Listed[]>();
-  for (const item of list) groups.set(dayOf(item), [...(groups.get(dayOf(item)) ?? []), item]);
-  return [...groups].map(([day, items]) => ({ day, items }));
+  return [...Map.groupBy(list, dayOf)].map(([day, items]) => ({ day, items }));
 }

@@ -1,44 +1,31 @@
-import { useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { useCallback, useEffect, useMemo, useReducer, useRef, useState } from "react";
 import { api, asProblem } from "../api";
 import { beforeLeaving, type Who } from "../account/useSession";
-import { channel, load, save } from "../storage";
+import { channel, save } from "../storage";
+import { say } from "../texts";
 import type { Listed } from "../types";
+import { change, forget, known, living, remember } from "./guests";
 
 const PAGE = 100;
 const PAGES_MAX = 5;
 const TYPING_MS = 200;
 const UNDO_MS = 6000;
-const TITLE_MAX_CHARS = 60;
 
-export interface Conversations {
-  list: Listed[];
-  /** What there is has been looked for. */
-  looked: boolean;
-  more: boolean;
-  query: string;
-  search: (query: string) => void;
-  showMore: () => void;
-  /** A message was sent: its conversation is the newest now, and may have got its title. */
-  touch: (id: string, text: string) => void;
-  rename: (id: string, title: string) => Promise<void>;
-  /** Take it from the list; it is deleted when the time for `undo` is over, or the page is left. */
-  remove: (id: string) => void;
-  removing: string | null;
-  undo: () => void;
-  /** Give it more time, or let that begin anew. */
-  hold: (held: boolean) => void;
-  /** A guest's conversation has expired. */
-  drop: (id: string) => void;
-}
-
-const guests = (): Listed[] => load<Listed[]>("guest", []);
+export type Conversations = ReturnType<typeof useConversations>;
 
 /** The conversations of the account, or those that a guest's browser knows. */
-export function useConversations(who: Who, ttl_s: number, onProblem: (detail: string) => void): Conversations {
+export function useConversations(who: Who, ttl_s: number, onProblem: (detail: string) => void) {
   const isAccount = who.is === "account" || who.is === "ended";
   const owner = isAccount ? who.name : "";
   const [query, search] = useState("");
   const [page, setPage] = useState<Page>(NOTHING);
+  const [listedFor, setListedFor] = useState(owner);
+  if (listedFor !== owner) {
+    // What one person looked for is not for the next one to see.
+    setListedFor(owner);
+    search("");
+    setPage(NOTHING);
+  }
   const { conversations, next } = page;
   const asked = useRef(0);
   const shown = useRef(0);
@@ -57,13 +44,13 @@ export function useConversations(who: Who, ttl_s: number, onProblem: (detail: st
     const mine = ++asked.current;
     const wanted = from.conversations.length + (query || from !== NOTHING ? PAGE : Math.max(shown.current, PAGE));
     try {
-      const found = owner ? await fromServer(query, from, wanted, () => mine !== asked.current) : fromBrowser(query, ttl_s);
+      const found = owner ? await fromServer(query, from, wanted, () => mine !== asked.current) : { conversations: living(query, ttl_s), next: null };
       if (mine === asked.current) setPage(found);
     } catch (error) {
-      if (asProblem(error).status !== 401) onProblem(asProblem(error).message);
+      if (asProblem(error).status !== 401) onProblem(say(error));
     }
   }, [who.is, owner, query, ttl_s, onProblem]);
-  const news = useNews(reload);
+  const [changes, news] = useNews();
 
   useEffect(() => {
     // What was asked before is wanted no more.
@@ -71,40 +58,44 @@ export function useConversations(who: Who, ttl_s: number, onProblem: (detail: st
     if (who.is === "unknown" || who.is === "ended") return;
     const timer = setTimeout(() => void reload(), query ? TYPING_MS : 0);
     return () => clearTimeout(timer);
-  }, [reload, query, who.is]);
+  }, [reload, query, who.is, changes]);
 
   const { removing, remove, undo, hold } = useRemoval(owner, (id, by) => {
     setPage((page) => ({ ...page, conversations: page.conversations.filter((one) => one.id !== id) }));
+    save(`draft.${id}`, null);
     if (!isAccount) forget(id);
     // The request outlives the page.
     return api("DELETE", `/conversations/${id}`, undefined, true).catch((error: unknown) => {
       // It is gone already, unless only its owner is.
-      if (asProblem(error).status !== 404 || by !== present.current) onProblem(asProblem(error).message);
+      if (asProblem(error).status !== 404 || by !== present.current) onProblem(say(error));
     }).finally(news);
   });
 
   return useMemo(() => {
-    const renamed = (list: Listed[], id: string, title: string) => list.map((one) => (one.id === id ? { ...one, title } : one));
     return {
       list: conversations.filter(({ id }) => id !== removing),
-      looked: page !== NOTHING, more: Boolean(next), query, search, remove, removing, undo, hold,
+      /** What there is has been looked for. */
+      looked: page !== NOTHING,
+      more: Boolean(next), query, search, remove, removing, undo, hold,
       showMore: () => void reload(page),
-      touch: (id, text) => {
+      /** A message was sent: its conversation is the newest now, and may have got its title. */
+      touch: (id: string, text: string) => {
         if (who.is === "guest") remember(id, text);
         news();
       },
-      rename: async (id, title) => {
-        setPage({ conversations: renamed(conversations, id, title), next });
+      rename: async (id: string, title: string) => {
+        setPage({ conversations: conversations.map((one) => (one.id === id ? { ...one, title } : one)), next });
         try {
           await api("PATCH", `/conversations/${id}`, { title });
-          if (!isAccount) save("guest", renamed(guests(), id, title));
+          if (!isAccount) change(id, { title });
         } catch (error) {
-          onProblem(asProblem(error).message);
+          onProblem(say(error));
         }
         news();
       },
-      drop: (id) => {
-        if (!guests().some((one) => one.id === id)) return;
+      /** A guest's conversation has expired. */
+      drop: (id: string) => {
+        if (!known().some((one) => one.id === id)) return;
         forget(id);
         news();
       },
@@ -130,38 +121,18 @@ async function fromServer(query: string, { conversations, next }: Page, wanted: 
   return { conversations, next };
 }
 
-function fromBrowser(query: string, ttl_s: number): Page {
-  const living = guests().filter(({ last_at }) => Date.now() - Date.parse(last_at) < ttl_s * 1000);
-  save("guest", living);
-  const sought = query.toLowerCase();
-  return { conversations: living.filter(({ title }) => (title ?? "").toLowerCase().includes(sought)), next: null };
-}
-
-/** Note a guest's conversation as the newest, under a title like the one the server makes. */
-function remember(id: string, text: string): void {
-  const [known] = guests().filter((one) => one.id === id);
-  const line = text.replace(/\s+/g, " ").trim();
-  const title = known?.title ?? (line.length > TITLE_MAX_CHARS ? `${line.slice(0, TITLE_MAX_CHARS).replace(/ \S*$/, "")} …` : line);
-  save("guest", [{ id, title, last_at: new Date().toISOString() }, ...guests().filter((one) => one.id !== id)]);
-}
-
-const forget = (id: string) => save("guest", guests().filter((one) => one.id !== id));
-
-/** Tell the other tabs that the list has changed, and hear it from them. */
-function useNews(reload: () => Promise<void>): () => void {
+/** How often the list has changed, here or in another tab, and how to tell of that. */
+function useNews(): [number, () => void] {
+  const [count, hear] = useReducer((before: number) => before + 1, 0);
   const tabs = useRef<ReturnType<typeof channel> | null>(null);
-  const latest = useRef(reload);
   useEffect(() => {
-    latest.current = reload;
-  }, [reload]);
-  useEffect(() => {
-    const opened = (tabs.current = channel("list", () => void latest.current()));
+    const opened = (tabs.current = channel("list", () => hear()));
     return opened.close;
   }, []);
-  return useCallback(() => {
+  return [count, useCallback(() => {
     tabs.current?.tell();
-    void latest.current();
-  }, []);
+    hear();
+  }, [])];
 }
 
 /** One deletion at a time can be undone; the next one, or leaving the page or the account, makes it final. */
@@ -183,10 +154,12 @@ function useRemoval(owner: string, commit: (id: string, by: string) => Promise<v
     const before = underway.current;
     if (deletes) underway.current = latest.current(found.id, found.by).then(() => before);
   }, []);
+  /** Give it more time, or let that begin anew. */
   const hold = useCallback((held: boolean) => {
     clearTimeout(waiting.current?.timer);
     if (waiting.current && !held) waiting.current.timer = window.setTimeout(() => settle(true), UNDO_MS);
   }, [settle]);
+  /** Take it from the list; it is deleted when the time for `undo` is over, or the page is left. */
   const remove = useCallback((id: string) => {
     settle(true);
     waiting.current = { id, by: owner, timer: 0 };

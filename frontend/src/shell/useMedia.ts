@@ -11,12 +11,9 @@ export function useMedia(query: string): boolean {
 }
 
 const onLine = (changed: () => void) => {
-  window.addEventListener("online", changed);
-  window.addEventListener("offline", changed);
-  return () => {
-    window.removeEventListener("online", changed);
-    window.removeEventListener("offline", changed);
-  };
+  const end = new AbortController();
+  for (const event of ["online", "offline"]) window.addEventListener(event, changed, { signal: end.signal });
+  return () => end.abort();
 };
 
 /** Whether the browser has a network at all. */

@@ -1,20 +1,16 @@
 import { useState } from "react";
+import { save } from "../storage";
 
 export type Theme = "system" | "light" | "dark";
 
 /** The theme that was chosen, and how to choose another. /static/theme.js sets it before the first paint. */
 export function useTheme(): [Theme, (theme: Theme) => void] {
-  const [theme, setTheme] = useState<Theme>(() => (document.documentElement.dataset["theme"] as Theme | undefined) ?? "system");
+  const { dataset } = document.documentElement;
+  const [theme, setTheme] = useState(() => (dataset["theme"] ?? "system") as Theme);
   const choose = (next: Theme) => {
     setTheme(next);
-    try {
-      if (next === "system") localStorage.removeItem("parley.theme");
-      else localStorage.setItem("parley.theme", next);
-    } catch {
-      // Then it holds for this visit.
-    }
-    if (next === "system") delete document.documentElement.dataset["theme"];
-    else document.documentElement.dataset["theme"] = next;
+    save("theme", next === "system" ? null : next);
+    dataset["theme"] = next;
   };
   return [theme, choose];
 }
