@@ -85,7 +85,7 @@ def _row(name: str, strikes: list[Strike]) -> dict[str, Any]:
     kinds = Counter(finding.kind for strike in strikes for finding in strike.findings)
     times = _times(strikes, name)
     facts = {"fault": name, "times": len(strikes), "affected": len(times), **{kind: kinds[kind] for kind in COLUMNS}}
-    return facts | ({"longest_s": times[-1], "median_s": statistics.median(times)} if times else {})
+    return facts | ({"longest_s": times[-1], "median_s": round(statistics.median(times), 2)} if times else {})
 
 
 def _times(strikes: list[Strike], name: str) -> list[float]:

@@ -189,12 +189,11 @@ def _concerned(data: Json) -> tuple[str | None, ...]:
 
 def _text(sent: Sent, reply: Json, ends: list[Entry]) -> Iterator[Finding]:
     right = is_reply if reply["status"] == "completed" else is_beginning
+    last = max((end.at for end in ends), default=sent.at)
     if not right(sent.text, reply["text"]):
-        yield Finding(
-            sent.at, "differing", sent.id, f"the {reply['status']} reply is not the model's: {reply['text']!r}"
-        )
+        yield Finding(last, "differing", sent.id, f"the {reply['status']} reply is not the model's: {reply['text']!r}")
     if reply["status"] == "stopped" and not sent.stop_at:
-        yield Finding(sent.at, "differing", sent.id, "stopped, and nobody asked")
+        yield Finding(last, "differing", sent.id, "stopped, and nobody asked")
     for end in ends:
         if end.data.get("message", {}).get("id") == reply["id"] and end.data["message"] != reply:
             yield Finding(end.at, "differing", sent.id, "what was told is not what is stored")

@@ -1,6 +1,7 @@
 """Clients that behave like real ones. They use the public API only, log what they see, and judge nothing."""
 
 import json
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -19,6 +20,8 @@ Json = dict[str, Any]
 ENDS = ("completed", "stopped", "failed")
 # The server gives a sign of life every 15 s; who hears nothing for longer comes back on a new connection.
 CONNECT_S, SILENCE_S = 3.0, 20.0
+# It prints a traceback for each connection that is lost, which here is nothing of note.
+logging.getLogger("websockets").setLevel(logging.CRITICAL)
 LOST = (requests.RequestException, WebSocketException, OSError, EOFError)
 
 

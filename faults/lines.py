@@ -74,7 +74,7 @@ LINES: dict[str, Callable[[System], list[Proxy]]] = {
 
 def _lose_answers(proxy: Proxy) -> None:
     proxy.deaf = True
-    time.sleep(1)
+    time.sleep(2)
     proxy.heal()
     proxy.cut()
 
@@ -115,19 +115,17 @@ for _line in LINES:
 @fault("network: clients come while turns end, Redis far away", severs=False)
 def come_late(scene: Scene) -> None:
     """Clients come just before the end of a turn, after which nothing follows that would show what they missed."""
-    turns = scene.turns(6, Order(pieces=3))
-    scene.system.web_store.latency_s = 0.1
+    scene.system.web_store.latency_s = 0.2
     scene.strike()
-    for _ in range(2):
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(partial(_be_visited, scene.rng), [conversation for conversation, _ in turns]))
-        time.sleep(3)
+    conversations = [scene.traffic.open() for _ in range(16)]
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(partial(_come_late, scene.rng), conversations))
+    time.sleep(5)
     scene.system.web_store.heal()
 
 
-def _be_visited(rng: Random, conversation: Conversation) -> None:
-    sent = conversation.send(Order(pieces=3, pause_ms=50, last_ms=1500))
-    for _ in range(4):
-        time.sleep(rng.uniform(0, 0.5))
-        conversation.watch(transports=("sse",))
-    conversation.end_of(sent, 10)
+def _come_late(rng: Random, conversation: Conversation) -> None:
+    conversation.watch(transports=("sse",))
+    conversation.send(Order(pieces=3, pause_ms=50, last_ms=1500))
+    time.sleep(rng.uniform(0.4, 1))
+    conversation.watch(transports=("sse",))

@@ -27,6 +27,7 @@ class Mutant:
     name: str
     patches: tuple[tuple[str, str, str], ...]
     faults: str
+    times: int = 2
 
 
 FENCED = "if run.fence ~= fence or not deliver("
@@ -42,15 +43,15 @@ MUTANTS = (
         ("chat/lua/emit.lua", FENCED, "if not deliver("),
         ("chat/lua/finish.lua", FENCED, "if not current_turn() or not deliver("),
         ("chat/lua/renew.lua", "if run.fence ~= ARGV[2] then", "if not current_turn() then"),
-    ), "worker: frozen for twice its lease"),
+    ), "worker: frozen for twice its lease", 3),
     Mutant("no idempotency", (
         ("chat/lua/accept.lua", "if known then", "if false then"),
-    ), "network: answers lost between clients and web"),
+    ), "network: answers lost between clients and web", 5),
     Mutant("replay before subscribe", (
         ("app/hub.py", SUBSCRIBE_FIRST, "        early = conversation.read(position)\n"),
         ("app/hub.py", "batch = conversation.read(position)\n",
          "batch, early = early or conversation.read(position), None\n"),
-    ), "network: clients come while turns end, Redis far away"),
+    ), "network: clients come while turns end, Redis far away", 4),
     Mutant("no sweep", (
         ("tasks/keeper.py", "in turns.sweep(self._store):", "in turns.sweep(self._store)[:0]:"),
     ), "worker: SIGKILL in mid-reply"),
@@ -80,15 +81,15 @@ def main() -> None:
 def has_findings(mutant: Mutant, seed: str) -> bool:
     """Run a mutant's schedule, and print what the checker found."""
     with mutated(mutant) as root:
-        command = [sys.executable, "-m", "faults", "--lanes", "1", "--conversations", "6", "--seed", seed]
-        process = subprocess.run([*command, "--faults", mutant.faults], cwd=root, capture_output=True, text=True)
+        command = [sys.executable, "-m", "faults", "--lanes", "1", "--conversations", "12", "--seed", seed]
+        command += ["--times", str(mutant.times), "--faults", mutant.faults]
+        process = subprocess.run(command, cwd=root, capture_output=True, text=True)
         results = root / "faults" / "results" / "latest.json"
         if not results.exists():
             raise SystemExit(f"{mutant.name} could not be run:\n{process.stderr[-2000:]}")
         findings = json.loads(results.read_text())["findings"]
-    print(
-        f"{mutant.name}, seed {seed}: {len(findings)} findings, such as {(findings or ['none'])[0][:150]}", flush=True
-    )
+    example = f", such as {findings[0][:150]}" if findings else ""
+    print(f"{mutant.name}, seed {seed}: {len(findings)} findings{example}", flush=True)
     return bool(findings)
 
 
