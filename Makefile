@@ -55,7 +55,7 @@ faults: setup-dev  ## Break everything while clients talk, and see that nothing 
 	@$(FAULTS) --times 3 --messages 1000
 
 faults-quick: setup-dev  ## The same with each cheap fault once: three minutes
-	@$(FAULTS) --conversations 6
+	@$(FAULTS) --conversations 6 --slack 2
 
 faults-long: setup-dev  ## The same with 3,000 messages: an hour
 	@$(FAULTS) --times 5 --messages 3000

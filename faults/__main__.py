@@ -33,7 +33,7 @@ def main() -> None:
     print(f"seed {wanted.seed}: {sum(len(plan.faults) for plan in plans)} faults", flush=True)
     with ProcessPoolExecutor(wanted.lanes, get_context("spawn")) as pool:
         results = list(pool.map(run, plans))
-    report = summary(results, wanted.seed)
+    report = summary(results, wanted.seed, wanted.slack)
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(report, indent=1))
     print(table(report))
@@ -47,6 +47,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--messages", type=int, default=0)
     parser.add_argument("--conversations", type=int, default=10, help="in each lane")
     parser.add_argument("--lanes", type=int, default=2, help="systems side by side")
+    parser.add_argument("--slack", type=float, default=1, help="how many times its target a recovery may take")
     parser.add_argument("--seed", default=str(int(time.time())))
     return parser.parse_args()
 
@@ -60,7 +61,7 @@ def schedule(names: list[str], times: int, lanes: int, seed: str, conversations:
     ]
 
 
-def summary(results: list[Result], seed: str) -> dict[str, Any]:
+def summary(results: list[Result], seed: str, slack: float = 1) -> dict[str, Any]:
     """What is printed and written: a row for each fault, the targets that were missed, and every finding."""
     strikes = [strike for result in results for strike in result.strikes]
     by_name = defaultdict(list)
@@ -76,7 +77,7 @@ def summary(results: list[Result], seed: str) -> dict[str, Any]:
         "seconds": round(max(result.seconds for result in results)),
         "rows": rows,
         "recoveries": {name: _percentiles(_times(strikes, name)) for name in TARGETS},
-        "missed": [*_broken(rows), *_too_slow(strikes)],
+        "missed": [*_broken(rows, slack), *_too_slow(strikes, slack)],
         "findings": [" | ".join((s.name, *map(str, finding[1:]))) for s in strikes for finding in s.findings],
     }
 
@@ -100,16 +101,18 @@ def _percentiles(times: list[float]) -> tuple[float, float]:
     return (times[math.ceil(0.95 * len(times)) - 1], times[-1]) if times else (0, 0)
 
 
-def _broken(rows: list[dict[str, Any]]) -> list[str]:
-    return [f"{row['fault']}: {row[kind]} {kind}" for row in rows for kind in COLUMNS if row[kind]]
+def _broken(rows: list[dict[str, Any]], slack: float) -> list[str]:
+    # Where a machine may be slow, an event that comes late proves nothing.
+    kinds = [kind for kind in COLUMNS if kind != "late" or slack == 1]
+    return [f"{row['fault']}: {row[kind]} {kind}" for row in rows for kind in kinds if row[kind]]
 
 
-def _too_slow(strikes: list[Strike]) -> list[str]:
+def _too_slow(strikes: list[Strike], slack: float) -> list[str]:
     found = {name: _percentiles(_times(strikes, name)) for name in TARGETS}
     return [
         f"{name}: recovery took {found[name][0]:.2f} s (p95), {found[name][1]:.2f} s at most"
         for name, (p95, most) in TARGETS.items()
-        if found[name][0] > p95 or found[name][1] > most
+        if found[name][0] > slack * p95 or found[name][1] > slack * most
     ]
 
 
