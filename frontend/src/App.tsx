@@ -47,10 +47,7 @@ export function App() {
   useEffect(() => (isGuest && chat.id ? noteReading(chat.id, chat_ttl_s) : undefined), [isGuest, chat.id, chat_ttl_s]);
 
   const showSide = (shown: boolean) => {
-    if (!wide) {
-      setDrawer(shown ? chat : null);
-      return;
-    }
+    if (!wide) { setDrawer(shown ? chat : null); return; }
     save("side_hidden", shown ? null : true);
     setSide(shown);
   };

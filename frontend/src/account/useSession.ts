@@ -56,10 +56,8 @@ export function useSession() {
   }, [ask, become]);
 
   /** Ask the server whether the session is over. */
-  const signedOut = useCallback(async () => {
-    // Streams end while the session changes, and are opened anew after it.
-    return changing.current || (await ask()).is === "ended";
-  }, [ask]);
+  // Streams end while the session changes, and are opened anew after it.
+  const signedOut = useCallback(async () => changing.current || (await ask()).is === "ended", [ask]);
 
   const tell = useCallback((name: string) => {
     become(name ? { is: "account", name } : { is: "guest" });

@@ -107,10 +107,7 @@ class Stream {
     const event = { type, data: JSON.parse(message.data) as object } as ChatEvent;
     if (type !== "gone" && type !== "login") event.id = message.lastEventId;
     this.thread = reduce(this.thread, event);
-    if (this.thread.torn) {
-      this.resync();
-      return;
-    }
+    if (this.thread.torn) { this.resync(); return; }
     for (const port of this.ports) port.postMessage({ id: this.id, event });
     if (type === "gone") this.give("missing");
     if (type === "login") this.give("login");

@@ -1,6 +1,6 @@
 import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
 import type { Session, Who } from "../account/useSession";
-import { Chat, type ChatState } from "../chat/chat";
+import { Chat } from "../chat/chat";
 import { resync } from "../chat/line";
 import { isNew, outbox } from "../chat/outbox";
 import { load } from "../storage";
@@ -10,18 +10,11 @@ import type { Conversations } from "./useConversations";
 const idInAddress = () => /^\/c\/([^/]+)/.exec(location.pathname)?.[1] ?? null;
 const addressOf = (id: string | null) => (id ? `/c/${id}` : "/");
 
-export interface OpenChat {
-  chat: Chat;
-  state: ChatState;
-  /** Show a conversation, or a new chat. */
-  open: (id: string | null) => void;
-}
-
 /** The conversation that the address names, or the newest one that has not begun yet. */
 const inAddress = () => new Chat(idInAddress() ?? outbox.mine().findLast(({ chat }) => isNew(chat))?.chat);
 
 /** The conversation that the address names. */
-export function useChat({ who, signedOut }: Session, conversations: Conversations, onProblem: (detail: string) => void): OpenChat {
+export function useChat({ who, signedOut }: Session, conversations: Conversations, onProblem: (detail: string) => void) {
   const [chat, setChat] = useState(inAddress);
   const shown = useRef(chat);
   const { touch, removing, undo } = conversations;
@@ -46,6 +39,7 @@ export function useChat({ who, signedOut }: Session, conversations: Conversation
     if (removing && chat.id === removing) undo();
   }, [chat, removing, undo]);
 
+  /** Show a conversation, or a new chat. */
   const open = useCallback((id: string | null) => {
     if (id && id === shown.current.id) return;
     if (addressOf(id) !== location.pathname) history.pushState(null, "", addressOf(id));

@@ -33,10 +33,8 @@ export function useConversations(who: Who, ttl_s: number, onProblem: (detail: st
   const present = useRef(owner);
   useEffect(() => {
     present.current = owner;
-  }, [owner]);
-  useEffect(() => {
     shown.current = conversations.length;
-  }, [conversations]);
+  }, [owner, conversations]);
 
   /** Read the list anew, as far as it is shown, or go on from where it ends. */
   const reload = useCallback(async (from: Page = NOTHING) => {
@@ -71,36 +69,34 @@ export function useConversations(who: Who, ttl_s: number, onProblem: (detail: st
     }).finally(news);
   });
 
-  return useMemo(() => {
-    return {
-      list: conversations.filter(({ id }) => id !== removing),
-      /** What there is has been looked for. */
-      looked: page !== NOTHING,
-      more: Boolean(next), query, search, remove, removing, undo, hold,
-      showMore: () => void reload(page),
-      /** A message was sent: its conversation is the newest now, and may have got its title. */
-      touch: (id: string, text: string) => {
-        if (who.is === "guest") remember(id, text);
-        news();
-      },
-      rename: async (id: string, title: string) => {
-        setPage({ conversations: conversations.map((one) => (one.id === id ? { ...one, title } : one)), next });
-        try {
-          await api("PATCH", `/conversations/${id}`, { title });
-          if (!isAccount) change(id, { title });
-        } catch (error) {
-          onProblem(say(error));
-        }
-        news();
-      },
-      /** A guest's conversation has expired. */
-      drop: (id: string) => {
-        if (!known().some((one) => one.id === id)) return;
-        forget(id);
-        news();
-      },
-    };
-  }, [page, conversations, next, removing, remove, undo, hold, who.is, isAccount, query, reload, news, onProblem]);
+  return useMemo(() => ({
+    list: conversations.filter(({ id }) => id !== removing),
+    /** What there is has been looked for. */
+    looked: page !== NOTHING,
+    more: Boolean(next), query, search, remove, removing, undo, hold,
+    showMore: () => void reload(page),
+    /** A message was sent: its conversation is the newest now, and may have got its title. */
+    touch: (id: string, text: string) => {
+      if (who.is === "guest") remember(id, text);
+      news();
+    },
+    rename: async (id: string, title: string) => {
+      setPage({ conversations: conversations.map((one) => (one.id === id ? { ...one, title } : one)), next });
+      try {
+        await api("PATCH", `/conversations/${id}`, { title });
+        if (!isAccount) change(id, { title });
+      } catch (error) {
+        onProblem(say(error));
+      }
+      news();
+    },
+    /** A guest's conversation has expired. */
+    drop: (id: string) => {
+      if (!known().some((one) => one.id === id)) return;
+      forget(id);
+      news();
+    },
+  }), [page, conversations, next, removing, remove, undo, hold, who.is, isAccount, query, reload, news, onProblem]);
 }
 
 interface Page {
