@@ -1,5 +1,5 @@
 import { Menu as MenuIcon, PanelLeftOpen } from "lucide-react";
-import { useCallback, useEffect, useState, type KeyboardEvent } from "react";
+import { useCallback, useEffect, useState } from "react";
 import { AccountMenu, type Wanted } from "./account/AccountMenu";
 import { Settings } from "./account/Settings";
 import { SignIn } from "./account/SignIn";
@@ -75,9 +75,6 @@ export function App() {
     goTo(null);
   };
   const signOut = () => void session.leave("here").then(() => tell(t.signedOutNote), (error: unknown) => tell(say(error)));
-  const stopOnEscape = ({ key, nativeEvent }: KeyboardEvent) => {
-    if (key === "Escape" && !nativeEvent.isComposing && state.thread.turn) void chat.stop();
-  };
 
   const sidebar = (
     <Sidebar
@@ -90,7 +87,7 @@ export function App() {
     <div className="flex h-full">
       {wide && side && <aside aria-label={t.menu} className="w-68 shrink-0 border-r border-line">{sidebar}</aside>}
       {!wide && drawer === chat && <Drawer onClose={() => setDrawer(null)}>{sidebar}</Drawer>}
-      <main onKeyDown={stopOnEscape} className="relative flex min-w-0 flex-1 flex-col">
+      <main className="relative flex min-w-0 flex-1 flex-col">
         <header className="flex h-14 shrink-0 items-center gap-1 px-2 short:h-11">
           {!(wide && side) && (
             <Button kind="icon" label={t.openMenu} className="size-10!" onClick={() => showSide(true)}>

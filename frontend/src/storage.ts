@@ -38,7 +38,7 @@ export function names(beginning: string): string[] {
 
 /** Forget what one account wrote, before another person uses this browser. What a guest had is the account's by then. */
 export function forgetDrafts(): void {
-  for (const name of ["guest", ...names("draft."), ...names("outbox.")]) save(name, null);
+  for (const name of ["guest.", "draft.", "outbox."].flatMap(names)) save(name, null);
 }
 
 /** A channel to the other tabs of this browser: what is heard from them, and how to tell them. */

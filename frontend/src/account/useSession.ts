@@ -1,6 +1,6 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { api, onSignedOut } from "../api";
-import { KEPT_MAX, known } from "../shell/guests";
+import { forget as forgetGuests, known } from "../shell/guests";
 import { channel, forgetDrafts, load, save } from "../storage";
 import type { Config } from "../types";
 
@@ -83,9 +83,9 @@ export function useSession() {
       who, config, signedOut, forget,
       /** Sign in or up; the conversations that this browser knows as a guest's come along. */
       enter: (how: "login" | "accounts", name: string, password: string) => change(async () => {
-        const keep = known().map(({ id }) => id).slice(0, KEPT_MAX);
+        const keep = known().map(({ id }) => id);
         const account = await api<{ name: string }>("POST", `/${how}`, { name, password, keep });
-        save("guest", null);
+        for (const id of keep) forgetGuests(id);
         return account.name;
       }),
       changePassword: (password: string, new_password: string) => change(async () => {
