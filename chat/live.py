@@ -26,8 +26,11 @@ class Live:
     """
 
     def __init__(self, server: Server) -> None:
-        self._pool = server.connection_pool
-        self._connection: Any = guarded(self._pool.get_connection)
+        pool: Any = server.connection_pool
+        self._pool, self._connection = pool, guarded(pool.get_connection)
+        # One that lay in the pool may be half-open, which only a long silence would show.
+        self._connection.disconnect()
+        guarded(self._connection.connect)
         self._sending = Lock()
         self._silent = False
 

@@ -12,7 +12,7 @@ from faults.checker import Finding, check
 from faults.clients import Conversation
 from faults.faults import FAULTS, Fault, Scene
 from faults.recovery import Strike, Timelines
-from faults.system import System
+from faults.system import System, workplace
 from faults.traffic import Traffic
 
 # So long after a fault that severs connections events may still be late: a half-open one to Redis is noticed in 10 s.
@@ -45,8 +45,7 @@ def run(plan: Plan) -> Result:
     """Follow a plan and judge what the clients saw. The system's logs stay where something went wrong."""
     # A client's connection is three descriptors here: its own and two of the proxy.
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-    # In memory where that is possible: a Redis that syncs each write would measure the disk.
-    folder = Path(tempfile.mkdtemp(prefix="faults-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+    folder = Path(tempfile.mkdtemp(prefix="faults-", dir=workplace()))
     began, rng = time.monotonic(), Random(f"{plan.seed} {plan.name}")
     strikes = [Strike("none", began, began)]
     apart = [name for name in plan.faults if name.startswith("emptied")]

@@ -5,6 +5,7 @@ The schedules that catch the mutants find nothing in the product as it is: that 
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from faults.system import workplace
 
 ROOT = Path(__file__).resolve().parents[1]
 SEEDS = ("1", "2", "3")
@@ -83,7 +86,8 @@ def has_findings(mutant: Mutant, seed: str) -> bool:
     with mutated(mutant) as root:
         command = [sys.executable, "-m", "faults", "--lanes", "1", "--conversations", "12", "--seed", seed]
         command += ["--times", str(mutant.times), "--faults", mutant.faults]
-        process = subprocess.run(command, cwd=root, capture_output=True, text=True)
+        environ = os.environ | {"TMPDIR": str(root)}
+        process = subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True)
         results = root / "faults" / "results" / "latest.json"
         if not results.exists():
             raise SystemExit(f"{mutant.name} could not be run:\n{process.stderr[-2000:]}")
@@ -96,7 +100,7 @@ def has_findings(mutant: Mutant, seed: str) -> bool:
 @contextmanager
 def mutated(mutant: Mutant) -> Iterator[Path]:
     """A copy of the product with the mutant's patches. Fails where their text is not found."""
-    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
+    with tempfile.TemporaryDirectory(prefix="mutant-", dir=workplace()) as folder:
         root = Path(folder)
         for path in (path for pattern in COPIED for path in ROOT.glob(pattern)):
             if path.is_dir():

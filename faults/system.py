@@ -30,6 +30,11 @@ ROOT = Path(__file__).resolve().parents[1]
 RESTART_S = 0.5
 
 
+def workplace() -> str | None:
+    """Where folders are made: in memory where that is possible, as a Redis that syncs each write measures the disk."""
+    return os.environ.get("TMPDIR") or ("/dev/shm" if Path("/dev/shm").is_dir() else None)
+
+
 def wait_for(what: Callable[[], Any], within_s: float = 30) -> bool:
     """Ask every 20 ms until the answer is true; whether it came in time."""
     end = time.monotonic() + within_s
