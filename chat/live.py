@@ -30,7 +30,11 @@ class Live:
         self._pool, self._connection = pool, guarded(pool.get_connection)
         # One that lay in the pool may be half-open, which only a long silence would show.
         self._connection.disconnect()
-        guarded(self._connection.connect)
+        try:
+            guarded(self._connection.connect)
+        except StoreUnavailable:
+            pool.release(self._connection)
+            raise
         self._sending = Lock()
         self._silent = False
 
