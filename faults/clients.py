@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 from random import Random
 from threading import Condition, Thread
 from typing import Any, NamedTuple
@@ -296,11 +297,12 @@ class Watcher(Thread):
             raise
 
     def _poll(self) -> Iterator[Entry]:
+        # At first without waiting, to know that it is connected.
         with closing(requests.Session()) as session:
-            while True:
+            for wait_s in chain("0", repeat("10")):
                 answer = session.get(
                     f"{self.conversation.address}{self.conversation.path}/events",
-                    params={"after": self.log.position, "wait": "10"}, headers={"Accept": "application/json"},
+                    params={"after": self.log.position, "wait": wait_s}, headers={"Accept": "application/json"},
                     timeout=(CONNECT_S, SILENCE_S),
                 )  # fmt: skip
                 self._expect(answer)
