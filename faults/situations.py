@@ -133,9 +133,11 @@ def _stop(order: Order, scene: Scene) -> None:
     for conversation, sent in turns:
         time.sleep(scene.rng.uniform(0, 0.5))
         conversation.stop(sent)
-    wait_for(lambda: {sent.text for _, sent in turns} <= _hung_up(scene), 5)
+    # Some may have ended before the stop came: after a fault a reply can begin late, and so can the stop.
+    stopped = [sent for _, sent in turns if sent.outcome == "stopping"]
+    wait_for(lambda: {sent.text for sent in stopped} <= _hung_up(scene), 5)
     at = {hangup["message"]: hangup["at"] for hangup in scene.system.hangups()}
-    scene.measured += [at.get(sent.text, float("inf")) - sent.stop_at for _, sent in turns]
+    scene.measured += [at.get(sent.text, float("inf")) - sent.stop_at for sent in stopped]
 
 
 for _when, _order in (
