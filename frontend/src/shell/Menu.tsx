@@ -43,6 +43,10 @@ export function Menu({ label, items, trigger, className = "", kind = "icon" }: P
     if (to !== undefined) {
       event.preventDefault();
       all[to % all.length]?.focus();
+    } else if (event.key === "Enter") {
+      // At once, and once: the rest of it would go to what the entry gives the focus to.
+      event.preventDefault();
+      all[here]?.click();
     } else if (event.key === "Tab") menu.current?.hidePopover();
   };
 
@@ -64,8 +68,7 @@ export function Menu({ label, items, trigger, className = "", kind = "icon" }: P
             key={name} kind="row" role={checked === undefined ? "menuitem" : "menuitemradio"} aria-checked={checked} tabIndex={-1} className={danger ? "text-danger" : ""}
             onClick={() => {
               menu.current?.hidePopover();
-              // Later, as the rest of this Enter would go to what is focused then.
-              setTimeout(act);
+              act();
             }}
           >
             <Icon size={16} aria-hidden />
