@@ -1,6 +1,5 @@
 """Conversations and messages over HTTP."""
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,7 +18,6 @@ from chat.events import Position
 from tasks.bell import ring
 
 blueprint = Blueprint("conversations", __name__, url_prefix="/api/conversations")
-_CONVERSATION_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 EVENTS, JSON, MARKDOWN = "text/event-stream", "application/json", "text/markdown"
 STREAM = {"type": "string"}
 
@@ -34,7 +32,7 @@ def find(conversation_id: str) -> Conversation:
 
 def is_id(text: str) -> bool:
     """Whether this could be a conversation's id. What could not never reaches a key."""
-    return _CONVERSATION_ID.fullmatch(text) is not None
+    return schemas.CONVERSATION_ID.fullmatch(text) is not None
 
 
 @blueprint.get("")
@@ -56,13 +54,17 @@ def index(query: Json) -> Json:
 def create(new: Json) -> tuple[Json, dict[str, str]]:
     """Make a conversation: the account's own, or a guest's, to which its id is the only key.
 
-    A client that names its `account` gets 401, not a guest's conversation, when its session has ended unnoticed.
+    A client that chooses its `id`, at random, may ask again: there will be one. A client that names its `account` gets
+    401, not a guest's conversation, when its session has ended unnoticed.
     """
     login, store = logins.current(), parts().store
     if new["account"] is not None and (not login or login.account != plain(new["account"])):
         raise LoginRequired()
     rates.check("conversations")
-    conversation = Chats(store, login.account).create(new["name"]) if login else Conversation.create(store, new["name"])
+    if login:
+        conversation = Chats(store, login.account).create(new["name"], new["id"])
+    else:
+        conversation = Conversation.create(store, new["name"], conversation_id=new["id"])
     return conversation.snapshot(), {"Location": f"/api/conversations/{conversation.id}"}
 
 

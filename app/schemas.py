@@ -15,6 +15,7 @@ LIST_MAX = 100
 QUERY_MAX_CHARS = 200
 PASSWORD_CHARS = 8, 200
 NAME_RULE = "It must have 1 to 40 characters: letters, digits, and any of _ . -"
+CONVERSATION_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # C0 and C1 controls but for tab, newline and carriage return: nobody types them, and terminals obey them.
 _CONTROLS = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
@@ -70,6 +71,7 @@ _TIME = fields.String(metadata={"format": "date-time"})
 
 
 class NewConversation(Schema):
+    id = fields.String(load_default="", validate=validate.Regexp(f"^{CONVERSATION_ID.pattern}{_END}"))
     name = Text(NAME_MAX_CHARS, load_default="")
     account = fields.String(load_default=None, validate=validate.Length(max=40))
 

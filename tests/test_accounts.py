@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import requests
@@ -102,6 +103,22 @@ def test_nothing_of_an_account_becomes_a_guests_when_its_session_has_ended_unnot
     for client, named in ((guest, "Ada"), (ada, "Eve")):
         refused = client.post("/api/conversations", json={"account": named})
         assert refused.status_code == 401 and refused.json["code"] == "login_required"
+
+
+def test_a_conversation_that_is_asked_for_twice_is_one(make: Make) -> None:
+    ada, guest, id = make("Ada"), make(), str(uuid4())
+    for client in (ada, ada):
+        made = client.post("/api/conversations", json={"id": id})
+        assert (made.status_code, made.json["id"]) == (201, id)
+    assert [listed["id"] for listed in ada.get("/api/conversations").json["conversations"]] == [id]
+    # It opens nothing to anybody else, and what could be no id is refused.
+    assert code(guest.post("/api/conversations", json={"id": id})) == (404, "conversation_gone")
+    assert code(guest.post("/api/conversations", json={"id": "../1"})) == (422, "invalid")
+    # A guest's stays a guest's.
+    own = guest.post("/api/conversations", json={"id": str(uuid4())}).json["id"]
+    ada.post("/api/conversations", json={"id": own})
+    assert [listed["id"] for listed in ada.get("/api/conversations").json["conversations"]] == [id]
+    assert guest.get(f"/api/conversations/{own}").status_code == 200
 
 
 def test_the_server_tells_its_own_pages_who_is_here(make: Make) -> None:

@@ -51,6 +51,6 @@ async function problem(response: Response): Promise<Problem> {
 export const asProblem = (error: unknown): Problem =>
   error instanceof Problem ? error : new Problem(0, "internal", String(error));
 
-/** A random id. crypto.randomUUID is missing on plain http. */
+/** A random UUID. crypto.randomUUID is missing on plain http. */
 export const newId = (): string =>
-  Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("").replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");

@@ -46,9 +46,7 @@ export type ChatEvent = { id?: string } & (
   | { type: "gone" | "login"; data: object }
 );
 
-export const EVENT_TYPES: ChatEvent["type"][] = [
-  "reset", "accepted", "started", "delta", "completed", "stopped", "failed", "gone", "login",
-];
+export const EVENT_TYPES: ChatEvent["type"][] = ["reset", "accepted", "started", "delta", "completed", "stopped", "failed", "gone", "login"];
 
 export interface Config {
   demo: boolean;

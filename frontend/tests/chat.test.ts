@@ -5,6 +5,8 @@ import { outbox } from "../src/chat/outbox";
 
 const ID = "00000000-0000-4000-8000-000000000001";
 const OTHER = "00000000-0000-4000-8000-000000000002";
+// New chats that become these.
+const [NEW, OTHER_NEW] = [`new/${ID}`, `new/${OTHER}`];
 const SNAPSHOT = { id: ID, title: null, messages: [], total: 0, pending: [], turn: null, position: "e-0" };
 
 type Answer = { status?: number; body?: object } | "unreachable";
@@ -45,7 +47,7 @@ const paths = () => asked.map(({ path }) => path);
 it("makes the conversation with the first message, and sends the next ones in order", async () => {
   answers = [{ status: 201, body: SNAPSHOT }];
   const onCreated = vi.fn();
-  const chat = start(undefined, { onCreated });
+  const chat = start(NEW, { onCreated });
   chat.send("one");
   vi.advanceTimersByTime(1);
   chat.send("two");
@@ -96,7 +98,7 @@ it("sends what it holds as soon as the stream is open again", async () => {
 
 it("goes on trying while another chat is shown", async () => {
   answers = ["unreachable"];
-  start().send("one");
+  start(NEW).send("one");
   await vi.advanceTimersByTimeAsync(0);
   start(OTHER);
   answers = [{ status: 201, body: SNAPSHOT }];
@@ -106,11 +108,11 @@ it("goes on trying while another chat is shown", async () => {
 
 it("keeps what several new chats were about to send apart, also through a reload", async () => {
   answers = ["unreachable", "unreachable"];
-  start().send("one");
+  start(NEW).send("one");
   await vi.advanceTimersByTimeAsync(1);
-  start().send("two");
+  start(OTHER_NEW).send("two");
   await vi.advanceTimersByTimeAsync(0);
-  answers = [{ status: 201, body: SNAPSHOT }, { body: { outcome: "waiting" } }, { status: 201, body: { ...SNAPSHOT, id: OTHER } }];
+  answers = [{ status: 201, body: SNAPSHOT }, { body: { outcome: "waiting" } }, { status: 201, body: SNAPSHOT }];
   vi.resetModules();
   const { outbox: reloaded } = await import("../src/chat/outbox");
   reloaded.ready = true;
@@ -230,9 +232,18 @@ it("holds messages back while the session is over", async () => {
   expect(states(chat)).toEqual([["one", "sent"]]);
 });
 
+it("asks for the same conversation again when the answer was lost", async () => {
+  answers = ["unreachable", { status: 503 }, { status: 201, body: SNAPSHOT }];
+  start().send("one");
+  await vi.advanceTimersByTimeAsync(10_000);
+  const made = asked.filter(({ path }) => path === "/api/conversations").map(({ body }) => body.id);
+  expect([made.length, new Set(made).size]).toEqual([3, 1]);
+  expect(kept()).toEqual([["one", "sent", made[0]]]);
+});
+
 it("keeps a message that a new chat could not send until it goes again", async () => {
   answers = [{ status: 422, body: { detail: "No." } }];
-  const chat = start();
+  const chat = start(NEW);
   chat.send("one");
   await vi.advanceTimersByTimeAsync(10_000);
   const again = start(chat.key);
@@ -248,7 +259,7 @@ it("takes the stream from nobody when it was left before its conversation was ma
   const opened: string[] = [];
   vi.stubGlobal("EventSource", class extends EventTarget { close = vi.fn(); constructor(url: string) { super(); opened.push(url); } });
   answers = [{ status: 201, body: SNAPSHOT }];
-  const left = start();
+  const left = start(NEW);
   left.send("one");
   left.close();
   start(OTHER);
@@ -260,9 +271,9 @@ it("takes the stream from nobody when it was left before its conversation was ma
 it("names the account whose conversation it makes, and holds the message when that is not who asks", async () => {
   answers = [{ status: 401 }];
   Object.assign(outbox, { owner: "ada", signedOut: () => Promise.resolve(true) });
-  const chat = start();
+  const chat = start(NEW);
   chat.send("one");
   await vi.advanceTimersByTimeAsync(10_000);
-  expect(asked.map(({ body }) => body)).toEqual([{ account: "ada" }]);
+  expect(asked.map(({ body }) => body)).toEqual([{ id: ID, account: "ada" }]);
   expect(states(chat)).toEqual([["one", "sending"]]);
 });

@@ -1,7 +1,6 @@
 import { api, asProblem, newId } from "../api";
 import { load, names, save } from "../storage";
 import { say } from "../texts";
-import type { Snapshot } from "../types";
 
 const AGAIN_MS = 3000;
 // Longer than a request may take: a tab that was frozen must not keep the others from posting.
@@ -26,7 +25,7 @@ export interface Outgoing {
 /** What messages wait for before they can be sent. */
 export type Held = "network" | "login" | null;
 
-/** A name for a chat that has no conversation yet. */
+/** A name for a chat that has no conversation yet, with the id that this will have. */
 export const newChat = (): string => NEW + newId();
 export const isNew = (chat: string): boolean => chat.startsWith(NEW);
 
@@ -108,13 +107,13 @@ export class Outbox {
     return null;
   }
 
-  /** Make the conversation of a new chat. */
-  private async begin(out: Outgoing): Promise<string> {
-    // Named, so that nothing of an account becomes a guest's when its session has ended unnoticed.
-    const { id } = await api<Snapshot>("POST", "/conversations", this.owner ? { account: this.owner } : {});
-    // Where there are no locks, another tab may have been quicker.
-    this.move(out.chat, id);
-    return load(`outbox.${out.id}`, { ...out, chat: id }).chat;
+  /** Make the conversation of a new chat, under the id in its name: again, should the answer have been lost. */
+  private async begin({ chat }: Outgoing): Promise<string> {
+    const id = chat.slice(NEW.length);
+    // The owner is named, so that nothing of an account becomes a guest's when its session has ended unnoticed.
+    await api("POST", "/conversations", { id, ...(this.owner && { account: this.owner }) });
+    this.move(chat, id);
+    return id;
   }
 }
 

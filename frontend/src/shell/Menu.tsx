@@ -40,14 +40,12 @@ export function Menu({ label, items, trigger, className = "", kind = "icon" }: P
     const all = entries(event.currentTarget);
     const here = all.indexOf(document.activeElement as HTMLElement);
     const to = { ArrowDown: here + 1, ArrowUp: here - 1 + all.length, Home: 0, End: all.length - 1 }[event.key];
-    if (to !== undefined) {
-      event.preventDefault();
-      all[to % all.length]?.focus();
-    } else if (event.key === "Enter") {
-      // At once, and once: the rest of it would go to what the entry gives the focus to.
-      event.preventDefault();
-      all[here]?.click();
-    } else if (event.key === "Tab") menu.current?.hidePopover();
+    if (event.key === "Tab") menu.current?.hidePopover();
+    if (to === undefined && event.key !== "Enter") return;
+    // The rest of an Enter would go to what the entry gives the focus to.
+    event.preventDefault();
+    if (to === undefined) all[here]?.click();
+    else all[to % all.length]?.focus();
   };
 
   return (
