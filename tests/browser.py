@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
-from services import wait_for
+from services import PATIENCE_S, wait_for
 
 from chat.conversation import Conversation
 from chat.store import Store
@@ -21,8 +21,7 @@ FLAGS = (
 # What the browser itself writes into the console when a server is away, or answers with an error.
 NETWORK = "net::ERR_|Failed to load resource"
 
-# Three times the longest that the service itself may take: it looks for ended sessions every five seconds.
-expect.set_options(timeout=15_000)
+expect.set_options(timeout=PATIENCE_S * 1000)
 NEEDED = [pytest.mark.browser, pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")]
 
 
@@ -41,7 +40,7 @@ class Visit:
         self.context = context
         self.complaints: list[str] = []
         self._forgiven: list[str] = []
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(PATIENCE_S * 1000)
         context.on("weberror", lambda error: self.complaints.append(str(error.error)))
         context.on("console", lambda message: self.complaints.append(message.text) if message.type == "error" else None)
 

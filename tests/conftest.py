@@ -15,8 +15,8 @@ from chat.config import Config
 from chat.store import Store
 
 pytest_plugins = ["browser"]
-# In CI the same examples each time, so that a change fails for what it changed; elsewhere new ones each time.
-hypothesis.settings.register_profile("parley", deadline=None, derandomize="CI" in os.environ)
+# The same examples each time, so that a change fails for what it changed; `make fuzz` takes new ones.
+hypothesis.settings.register_profile("parley", deadline=None, derandomize="FUZZ" not in os.environ)
 hypothesis.settings.load_profile("parley")
 
 WORKER = python(*"-m celery -A tasks -q worker -P gevent --without-gossip --without-mingle --without-heartbeat".split())
@@ -36,7 +36,8 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def config(redis_url: str) -> Config:
-    return Config(redis_url=redis_url)
+    # Nobody renews the leases of turns that a test begins by itself, and it may be slow.
+    return Config(redis_url=redis_url, lease_s=60.0)
 
 
 @pytest.fixture
@@ -59,9 +60,7 @@ def start_worker(redis_url: str, tmp_path: Path) -> Iterator[Callable[..., Proce
     started: list[Process] = []
 
     def start(may_fail: bool = False, **settings: str) -> Process:
-        log = tmp_path / f"worker-{len(started)}.log"
-        given = {"REDIS_URL": redis_url, "BROKER_URL": broker(redis_url)}
-        started.append(Process(WORKER, log, **(given | settings)))
+        started.append(worker(redis_url, tmp_path / f"worker-{len(started)}.log", **settings))
         started[-1].may_fail = may_fail
         return started[-1]
 
@@ -69,6 +68,31 @@ def start_worker(redis_url: str, tmp_path: Path) -> Iterator[Callable[..., Proce
     for process in started:
         process.end(signal.SIGKILL)
         assert process.may_fail or "Traceback" not in process.log.read_text(), process.log.read_text()
+
+
+@pytest.fixture(scope="class")
+def shared_stub() -> Iterator[ModelStub]:
+    with ModelStub() as stub:
+        yield stub
+
+
+@pytest.fixture(scope="class")
+def shared_worker(
+    request: pytest.FixtureRequest, redis_url: str, shared_stub: ModelStub, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Process]:
+    """A worker that the tests of a class share, with the class's SETTINGS. Nobody else may have one meanwhile."""
+    log = tmp_path_factory.mktemp("worker") / "worker.log"
+    process = worker(redis_url, log, MODEL_URL=shared_stub.url, **request.cls.SETTINGS)
+    yield process
+    process.end(signal.SIGKILL)
+    assert "Traceback" not in log.read_text(), log.read_text()
+
+
+@pytest.fixture
+def answering(store: Store, shared_stub: ModelStub, shared_worker: Process) -> ModelStub:
+    """The model that the shared worker asks, as new."""
+    shared_stub.reset()
+    return shared_stub
 
 
 @pytest.fixture
@@ -93,6 +117,10 @@ def server(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     yield process.address
     process.end()
     assert "Traceback" not in process.log.read_text(), process.log.read_text()
+
+
+def worker(redis_url: str, log: Path, **settings: str) -> Process:
+    return Process(WORKER, log, **({"REDIS_URL": redis_url, "BROKER_URL": broker(redis_url)} | settings))
 
 
 def web(redis_url: str, log: Path, served: str = "wsgi:app", **settings: str) -> Process:

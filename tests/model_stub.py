@@ -27,6 +27,7 @@ from itertools import repeat
 from typing import Any
 
 import pytest
+from services import PATIENCE_S
 
 STATUSES: dict[str, tuple[int, dict[str, Any], dict[str, str]]] = {
     "refuse": (422, {"error": "inputs must not be that", "error_type": "validation"}, {}),
@@ -52,18 +53,23 @@ class ModelStub:
     """Speaks the text-generation protocol on any path of `url`."""
 
     def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.held = 0
+        self._closed = self._down = False
+        self._port = 0
+        self.reset()
+        self._listen()
+
+    def reset(self) -> None:
+        """Forget what was told and seen, for the next of the tests that share a stub."""
+        self.behave("answer")
+        self.release()
         self.answer: Callable[[str], Iterable[str]] = echo
         self.prompts: list[str] = []
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
-        self.hangups = self.held = self.connections = 0
-        self.changed = threading.Condition()
-        self._behaviours: Iterator[str] = repeat("answer")
+        self.hangups = self.connections = 0
         self._delay_s = 0.0
-        self._hold_after: int | None = None
-        self._closed = self._down = False
-        self._port = 0
-        self._listen()
 
     @property
     def url(self) -> str:
@@ -96,7 +102,7 @@ class ModelStub:
         """Wait until so many replies are held."""
         self.wait_for(lambda: self.held >= replies)
 
-    def wait_for(self, condition: Callable[[], bool], limit_s: float = 10.0) -> None:
+    def wait_for(self, condition: Callable[[], bool], limit_s: float = PATIENCE_S) -> None:
         with self.changed:
             assert self.changed.wait_for(condition, limit_s), f"not within {limit_s} s"
 
