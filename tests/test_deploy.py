@@ -71,7 +71,7 @@ def start_nginx(server: str, tmp_path: Path) -> Iterator[Proxy]:
 
     yield start
     for process in started:
-        process.end(within_s=5)
+        process.end()
 
 
 def rendered(port: int, server: str, without: str) -> str:

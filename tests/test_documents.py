@@ -45,7 +45,7 @@ def test_the_first_chat_can_be_pasted_and_shows_what_the_readme_shows(
     address, _ = start_web()
     # Not -e: pasted lines go on after one that fails.
     pasted = ["bash", "-c", command.replace("http://127.0.0.1:8000", address)]
-    output = subprocess.run(pasted, capture_output=True, text=True, timeout=30).stdout
+    output = subprocess.run(pasted, capture_output=True, text=True, timeout=60).stdout
     assert output.startswith("retry: 1000\n\n")
     assert shape(output) == shape(shown)
     assert [kind for kind, _ in shape(output)] == ["accepted", "started", "delta", "completed"]

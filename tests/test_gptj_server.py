@@ -21,6 +21,7 @@ from werkzeug.test import create_environ
 from chat.config import Config
 from chat.errors import ModelRefused
 from gptj.client import Model
+from gptj.server.__main__ import STOP_S
 from gptj.server.engine import Engine, Options
 from gptj.server.web import create_app
 
@@ -283,7 +284,7 @@ def test_full_server_says_so_until_the_client_hangs_up(narrow: tuple[Process, st
         full = post(url, max_new_tokens=2)
         assert full.status_code == 429 and full.headers["Retry-After"]
         assert full.json() == {"error": "Model is overloaded", "error_type": "overloaded"}
-    wait_for(lambda: post(url, max_new_tokens=2).status_code == 200, within_s=2)
+    wait_for(lambda: post(url, max_new_tokens=2).status_code == 200)
 
 
 @pytest.mark.slow
@@ -293,17 +294,17 @@ def test_closing_our_client_frees_the_slot(narrow: tuple[Process, str]) -> None:
     for _ in range(20):
         with model.reply(PROMPT, 10) as reply:
             assert next(iter(reply))
-    wait_for(lambda: post(url, max_new_tokens=2).status_code == 200, within_s=2)
+    wait_for(lambda: post(url, max_new_tokens=2).status_code == 200)
 
 
 def test_sigterm_finishes_what_runs_and_refuses_new(narrow: tuple[Process, str]) -> None:
     process, url = narrow
     with LongReply(url) as reader:
         process.popen.send_signal(signal.SIGTERM)
-        wait_for(lambda: not healthy(url), within_s=2)
+        wait_for(lambda: not healthy(url))
         seen = reader.rest()
     assert seen.endswith(b"0\r\n\r\n") and seen.count(b'"finish_reason"') == 1
-    assert process.popen.wait(5) == 0
+    assert process.popen.wait(60) == 0
 
 
 @pytest.mark.slow
@@ -315,7 +316,7 @@ def test_sigterm_does_not_wait_for_ever(narrow: tuple[Process, str]) -> None:
         assert post(url, max_new_tokens=1).status_code == 200
         began = time.monotonic()
         process.popen.send_signal(signal.SIGTERM)
-        assert process.popen.wait(10) == 0 and time.monotonic() - began < 7
+        assert process.popen.wait(60) == 0 and time.monotonic() - began < 2 * STOP_S
 
 
 def test_prompts_are_not_logged(narrow: tuple[Process, str]) -> None:
@@ -323,14 +324,14 @@ def test_prompts_are_not_logged(narrow: tuple[Process, str]) -> None:
     post(url, inputs="Human: a secret\nBot:", max_new_tokens=2)
     post(url, inputs="Human: a secret\nBot:", max_new_tokens=-2)
     process.popen.send_signal(signal.SIGTERM)
-    process.popen.wait(10)
+    process.popen.wait(60)
     assert "secret" not in process.log.read_text()
 
 
 def test_folder_without_a_model_is_one_clear_line(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "gptj.server", "--port", "1", "--model", str(tmp_path)]
     process = Process(command, tmp_path / "server.log")
-    assert process.popen.wait(10) == 2
+    assert process.popen.wait(60) == 2
     assert "has no model.bin" in process.log.read_text()
 
 
@@ -339,7 +340,7 @@ def test_spoilt_model_ends_the_server(tmp_path: Path) -> None:
         (tmp_path / file.name).write_bytes(file.read_bytes()[:1000])
     command = [sys.executable, "-m", "gptj.server", "--port", str(free_port())]
     process = Process([*command, "--model", str(tmp_path)], tmp_path / "server.log")
-    assert process.popen.wait(10) != 0
+    assert process.popen.wait(60) != 0
     assert "cannot be loaded" in process.log.read_text()
 
 

@@ -41,7 +41,7 @@ def web(redis_url: str, tmp_path: Path) -> Iterator[Process]:
     }  # fmt: skip
     process = Process(WEB, tmp_path / "web.log", **settings)
     process.address = f"http://127.0.0.1:{settings['PORT']}"
-    wait_for(lambda: answers(process.address), within_s=20)
+    wait_for(lambda: answers(process.address))
     yield process
     process.end()
 
@@ -81,7 +81,7 @@ def monitored(redis_url: str) -> Iterator[tuple[Celery, list[Any]]]:
 
 def ended(chat: Conversation) -> Any:
     """The reply, once there is one."""
-    return wait_for(lambda: [m for m in chat.snapshot()["messages"] if m.get("status") in ENDS], within_s=30)[-1]
+    return wait_for(lambda: [m for m in chat.snapshot()["messages"] if m.get("status") in ENDS])[-1]
 
 
 def corrupt(chat: Conversation) -> None:
@@ -155,10 +155,10 @@ def test_nothing_secret_is_written_down_or_told(
         chats[0].accept(f"{CANARY} asks again", f"{CANARY}-m2")
         broken.accept(f"{CANARY} asks in vain", f"{CANARY}-m3")
         corrupt(broken)
-        wait_for(lambda: len(chats[0].snapshot()["messages"]) == 4, within_s=30)
-        wait_for(lambda: any(event["type"] == "task-received" for event in events), within_s=20)
+        wait_for(lambda: len(chats[0].snapshot()["messages"]) == 4)
+        wait_for(lambda: any(event["type"] == "task-received" for event in events))
     assert ended(chats[1])["text"]
-    wait_for(lambda: broken.id[:8] in worker.log.read_text(), within_s=20)
+    wait_for(lambda: broken.id[:8] in worker.log.read_text())
     told = [answer.text for session in (requests.Session(), ada) for answer in _refused(session, web, chats, broken)]
     told += socket_mistakes(web.address, chats[0].id)
     sources = {"an answer": told, "monitoring": list(map(repr, [*events, *running]))}
@@ -208,7 +208,7 @@ def test_a_pickle_on_the_queue_is_refused_and_not_run(
             pickle.dumps(((Touch(run),), {}, {})), routing_key="parley", headers=headers,
             content_type="application/x-python-serialize", content_encoding="binary",
         )  # fmt: skip
-    wait_for(lambda: "ContentDisallowed" in worker.log.read_text(), within_s=30)
+    wait_for(lambda: "ContentDisallowed" in worker.log.read_text())
     chat = Conversation.create(store)
     chat.accept("Hi")
     Celery(broker=broker(redis_url)).send_task("tasks.answer", (chat.id,), queue="parley")

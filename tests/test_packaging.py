@@ -137,7 +137,7 @@ def platform(tmp_path: Path) -> Iterator[Platform]:
             stack.callback(dyno.end)
         # All of 127.0.0.0/8 is this machine: 127.0.0.2 answers only if the web process listens on 0.0.0.0.
         address = f"http://127.0.0.2:{port}"
-        wait_for(lambda: answers(f"{address}/readyz"), within_s=20)
+        wait_for(lambda: answers(f"{address}/readyz"))
         yield Platform(address, dynos)
 
 
@@ -151,7 +151,7 @@ def answers(url: str) -> bool:
 @pytest.mark.slow
 def test_the_procfile_serves_a_chat_under_the_rules_of_heroku(platform: Platform) -> None:
     address = f"{platform.address}/api/conversations"
-    conversation = requests.post(address, json={}, timeout=5).json()
+    conversation = requests.post(address, json={}, timeout=20).json()
     headers = {"Accept": "text/event-stream"}
     message = f"{address}/{conversation['id']}/messages"
     with requests.post(message, json={"text": "Hello!"}, headers=headers, stream=True, timeout=30) as turn:
@@ -163,4 +163,4 @@ def test_the_procfile_serves_a_chat_under_the_rules_of_heroku(platform: Platform
     with requests.get(f"{address}/{conversation['id']}/events", headers=headers, stream=True, timeout=30) as events:
         assert next(events.iter_lines()).startswith(b"retry")
         for dyno in platform.dynos.values():
-            assert dyno.end(within_s=25) in (0, -15)
+            assert dyno.end(within_s=50) in (0, -15)

@@ -202,7 +202,7 @@ def test_half_open_connections_hold_nobody_up(own_web: Process) -> None:
                 raw.send(b"x")
             begun = time.monotonic()
             assert requests.get(f"{own_web.address}/healthz", timeout=20).ok
-            assert time.monotonic() - begun < 1
+            assert time.monotonic() - begun < 5
 
 
 @pytest.fixture(scope="module")

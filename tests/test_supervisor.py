@@ -26,7 +26,7 @@ except CannotStart as error:
     sys.exit(f"cannot start: {error}")
 """
 SLEEPER = "sleep 1000"
-DEAF = "sh -c 'trap : TERM; while :; do sleep 0.1; done'"
+DEAF = "sh -c 'trap : TERM; echo up; while :; do sleep 0.1; done'"
 WITH_A_CHILD = "sh -c 'sleep 1000 & sleep 1000'"
 
 Supervise = Callable[..., Process]
@@ -42,6 +42,8 @@ def supervise(tmp_path: Path) -> Iterator[Supervise]:
         begun.append(process)
         if answers:
             wait_for(lambda: "| ready" in process.log.read_text())
+            # What catches signals does so only after its first steps, and then says that it is up.
+            wait_for(lambda: process.log.read_text().count("| up") == sum("echo up" in one for one in commands))
         return process
 
     yield start
@@ -99,19 +101,21 @@ def test_starts_are_put_off_longer_each_time_until_the_part_was_healthy() -> Non
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_all_parts_the_last_stage_first(supervise: Supervise, tmp_path: Path, number: int) -> None:
     ends = tmp_path / "ends"
-    stages = [f"""sh -c 'trap "echo {n} >> {ends}; exit" TERM; while :; do sleep 0.05; done'""" for n in range(3)]
+    stages = [
+        f"""sh -c 'trap "echo {n} >> {ends}; exit" TERM; echo up; while :; do sleep 0.05; done'""" for n in range(3)
+    ]
     process = supervise(*stages)
     processes = descendants(process)
     assert process.end(number) == 0
     assert ends.read_text().split() == ["2", "1", "0"]
-    assert all_gone(processes)
+    wait_for(lambda: all_gone(processes))
 
 
 def test_a_part_that_does_not_end_in_time_is_killed_with_its_children(supervise: Supervise) -> None:
     process = supervise(DEAF, SLEEPER)
     processes = descendants(process)
-    assert process.end(signal.SIGINT, within_s=5) == 0
-    assert all_gone(processes)
+    assert process.end(signal.SIGINT) == 0
+    wait_for(lambda: all_gone(processes))
     assert "part0 did not end in time and was killed." in process.log.read_text()
 
 
@@ -120,8 +124,8 @@ def test_a_second_interrupt_kills_at_once(supervise: Supervise) -> None:
     processes = descendants(process)
     process.send(signal.SIGINT)
     wait_for(lambda: "Ending" in process.log.read_text())
-    assert process.end(signal.SIGINT, within_s=2) == 0
-    assert all_gone(processes)
+    assert process.end(signal.SIGINT, within_s=5) == 0  # a second each would be six
+    wait_for(lambda: all_gone(processes))
 
 
 def test_nothing_is_left_behind_when_the_supervisor_is_killed(supervise: Supervise) -> None:
@@ -129,7 +133,7 @@ def test_nothing_is_left_behind_when_the_supervisor_is_killed(supervise: Supervi
     wait_for(lambda: len(descendants(process)) >= 5)
     processes = descendants(process)
     process.end(signal.SIGKILL)
-    wait_for(lambda: all_gone(processes), within_s=12)
+    wait_for(lambda: all_gone(processes))
 
 
 def test_a_guardian_that_was_killed_is_replaced(supervise: Supervise) -> None:
@@ -138,12 +142,12 @@ def test_a_guardian_that_was_killed_is_replaced(supervise: Supervise) -> None:
     wait_for(lambda: "there is a new one" in process.log.read_text())
     processes = descendants(process)
     process.end(signal.SIGKILL)
-    wait_for(lambda: all_gone(processes), within_s=12)
+    wait_for(lambda: all_gone(processes))
 
 
 def test_a_part_that_fails_before_all_is_ready_ends_the_start_with_one_line(supervise: Supervise) -> None:
     process = supervise("sh -c 'echo no such file; exit 3'", answers=False)
-    assert process.popen.wait(5) == 1
+    assert process.popen.wait(60) == 1
     lines = process.log.read_text().splitlines()
     assert "part0  | no such file" in lines
     assert lines[-1] == "cannot start: part0 ended with status 3 before all was ready; what it said is above."
@@ -163,8 +167,8 @@ def test_the_supervisor_ends_when_nobody_reads_what_it_says(tmp_path: Path) -> N
     process.stdout.readline()
     processes = psutil.Process(process.pid).children(recursive=True)
     process.stdout.close()
-    assert process.wait(5) == 0
-    assert all_gone(processes)
+    assert process.wait(60) == 0
+    wait_for(lambda: all_gone(processes))
 
 
 def test_the_supervisor_ends_when_make_was_killed(tmp_path: Path) -> None:
