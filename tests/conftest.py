@@ -3,14 +3,17 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import hypothesis
 import pytest
 import requests
+from flask import Flask
 from model_stub import ModelStub
 from services import Process, free_port, python, valkey, wait_for
 
+from app import create_app, leave
 from chat.config import Config
 from chat.store import Store
 
@@ -21,6 +24,9 @@ hypothesis.settings.load_profile("parley")
 
 WORKER = python(*"-m celery -A tasks -q worker -P gevent --without-gossip --without-mingle --without-heartbeat".split())
 WEB = python("-m", "gunicorn", "wsgi:app")
+
+# Another site, whose pages may use the server.
+SITE = "https://friend.example"
 
 
 def broker(redis_url: str) -> str:
@@ -46,6 +52,14 @@ def store(config: Config) -> Iterator[Store]:
     store.client.flushdb()
     yield store
     store.close()
+
+
+@pytest.fixture
+def app(config: Config, store: Store) -> Iterator[Flask]:
+    app = create_app(replace(config, cors_origins=(SITE,), secret_key="for tests"), store)
+    yield app
+    leave(app)
+    app.extensions["parley"].hub.join()
 
 
 @pytest.fixture

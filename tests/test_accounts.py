@@ -10,14 +10,15 @@ from uuid import uuid4
 
 import pytest
 import requests
+from conftest import SITE
 from flask import Flask
 from flask.testing import FlaskClient
-from services import ROOT, python
+from services import ROOT, python, wait_for
 from transports import lines_to_events
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from app import create_app, leave
+from app import create_app
 from chat import keys, passwords
 from chat.accounts import AT_NAME_MAX, ATTEMPTS_MAX, ATTEMPTS_S, Accounts
 from chat.config import Config
@@ -30,16 +31,7 @@ from chat.turns import Turn
 
 COOKIE = "parley_session"
 PASSWORD = "correct horse"
-SITE = "https://friend.example"
 Make = Callable[..., FlaskClient]
-
-
-@pytest.fixture
-def app(config: Config, store: Store) -> Iterator[Flask]:
-    app = create_app(replace(config, cors_origins=(SITE,), secret_key="for tests"), store)
-    yield app
-    leave(app)
-    app.extensions["parley"].hub.join()
 
 
 @pytest.fixture
@@ -186,7 +178,8 @@ def test_an_unknown_name_gets_the_answer_and_takes_the_time_of_a_wrong_password(
             answers[name] = (wrong.data, sorted(wrong.headers.keys()))
     assert answers["ada"] == answers["nobody"]
     known, unknown = (statistics.median(taken) for taken in times.values())
-    assert 0.5 < unknown / known < 2
+    # A machine that is busy stops either now and then; without its hash it would take a hundredth.
+    assert 0.2 < unknown / known < 5
 
 
 def test_guessing_is_slowed_down_by_name_and_address(make: Make) -> None:
@@ -318,16 +311,15 @@ def test_sessions_that_have_expired_leave_the_index(store: Store) -> None:
     assert store.client.smembers(keys.account("ada").sessions) == {"session:2", "session:3"}
 
 
-def test_a_session_ends_some_time_after_its_last_use(config: Config, store: Store) -> None:
-    Accounts(store).create("ada", PASSWORD)
-    client = create_app(replace(config, session_ttl_s=1), Store(replace(config, session_ttl_s=1))).test_client()
-    log_in(client, "ada")
-    begun = time.monotonic()
-    while time.monotonic() < begun + 1.5:
-        assert logged_in(client)
-        time.sleep(0.1)
-    time.sleep(1.1)
-    assert not logged_in(client)
+def test_a_session_ends_some_time_after_its_last_use(make: Make, store: Store) -> None:
+    ada = make("ada")
+    (key,) = store.client.keys("session:*")
+    store.client.expire(key, 60)
+    assert logged_in(ada)
+    assert 60 < store.client.ttl(key) <= store.config.session_ttl_s
+    store.client.pexpire(key, 1)
+    wait_for(lambda: not store.client.exists(key))
+    assert not logged_in(ada)
 
 
 def test_a_request_under_way_brings_no_ended_session_back(make: Make, app: Flask, store: Store) -> None:
@@ -521,10 +513,10 @@ def test_a_stream_ends_with_its_session(server: str, browser: requests.Session) 
     assert next(events)["type"] == "reset"
     cookies = {"Cookie": f"{COOKIE}={browser.cookies[COOKIE]}"}
     with connect(f"{where.replace('http', 'ws', 1)}/socket", additional_headers=cookies) as ws:
-        ws.recv(timeout=5)
+        ws.recv(timeout=20)
         browser.post(f"{server}/api/logout", timeout=10)
         ws.send('{"type": "send", "id": "m1", "text": "Hi"}')
-        assert '"login_required"' in str(ws.recv(timeout=5))
+        assert '"login_required"' in str(ws.recv(timeout=20))
         assert [event["type"] for event in events] == ["login"]
         with pytest.raises(ConnectionClosed) as closed:
             ws.recv(timeout=10)

@@ -1,12 +1,12 @@
 """What docs/security.md promises: each point has a test that fails without it. (Accounts and limits have their own.)"""
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import requests
+from conftest import SITE
 from flask import Flask
 from flask.testing import FlaskClient
 from model_stub import ModelStub
@@ -15,14 +15,13 @@ from websockets.exceptions import ConnectionClosed as Closed
 from websockets.sync.client import connect
 from werkzeug.routing import Rule
 
-from app import create_app, leave
+from app import create_app
 from chat.config import Config
 from chat.conversation import Conversation
 from chat.errors import ModelRefused
 from chat.store import Store
 from gptj.client import Model
 
-SITE = "https://friend.example"
 NOBODYS = "00000000-0000-4000-8000-000000000000"
 PASSWORD = "correct horse"
 # What each request needs to be understood, so that it is refused for whose conversation it asks, and for nothing else.
@@ -35,14 +34,6 @@ HOSTILE_IDS = [
     "x", "*", "{b00}", "..%2F..%2Fetc", "%00", "%0d%0a", "ä", "x" * 2000, f"{{{NOBODYS}}}", NOBODYS.replace("-", ""),
     NOBODYS.upper()[:-1] + "A", f"{NOBODYS}:run", "$.messages", "%ff",
 ]  # fmt: skip
-
-
-@pytest.fixture
-def app(config: Config, store: Store) -> Iterator[Flask]:
-    app = create_app(replace(config, cors_origins=(SITE,), secret_key="for tests"), store)
-    yield app
-    leave(app)
-    app.extensions["parley"].hub.join()
 
 
 def rules(config: Config) -> list[Rule]:
