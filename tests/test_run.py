@@ -7,7 +7,7 @@ import socket
 import stat
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -182,18 +182,33 @@ def say_hello(address: str) -> None:
         assert "event: completed" in turn.iter_lines(decode_unicode=True)
 
 
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[[], Service]]:
-    """Start the whole service on one data directory; what still runs at the end is killed."""
-    begun: list[Service] = []
+class Home:
+    """A data directory, on which one service runs after the other; each start takes seconds."""
 
-    def begin() -> Service:
-        begun.append(Service(tmp_path / "a data folder", tmp_path / "log"))
-        return begun[-1]
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._newest: Service | None = None
 
-    yield begin
-    for service in begun:
-        service.process.end(signal.SIGKILL)
+    def start(self) -> Service:
+        self._newest = Service(self._folder / "a data folder", self._folder / "log")
+        return self._newest
+
+    def running(self) -> Service:
+        """The service that an earlier test has left running, or a new one."""
+        if self._newest and self._newest.process.popen.poll() is None:
+            return self._newest
+        return self.start()
+
+    def close(self) -> None:
+        if self._newest:
+            self._newest.process.end(signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    home = Home(tmp_path_factory.mktemp("home"))
+    yield home
+    home.close()
 
 
 def all_gone(processes: list[psutil.Process]) -> bool:
@@ -201,23 +216,23 @@ def all_gone(processes: list[psutil.Process]) -> bool:
 
 
 @pytest.mark.slow
-def test_conversations_survive_a_restart_that_takes_less_than_five_seconds(start: Callable[[], Service]) -> None:
-    first = start()
+def test_conversations_survive_a_restart_that_takes_less_than_five_seconds(home: Home) -> None:
+    first = home.running()
     path = first.converse().removeprefix(first.url)
     parts = first.parts()
     assert first.process.end(signal.SIGINT, within_s=20) == 0
-    assert all_gone(parts)
+    wait_for(lambda: all_gone(parts))
 
     began = time.monotonic()
-    second = start()
+    second = home.start()
     assert time.monotonic() - began < 10  # twice what was promised: the machine may be slow
     say_hello(second.url + path)
     assert len(requests.get(f"{second.url}{path}/messages", timeout=5).json()["messages"]) == 4
 
 
 @pytest.mark.slow
-def test_every_part_that_is_killed_comes_back_and_the_next_message_is_answered(start: Callable[[], Service]) -> None:
-    service = start()
+def test_every_part_that_is_killed_comes_back_and_the_next_message_is_answered(home: Home) -> None:
+    service = home.running()
     commands = {"worker": "celery", "model": "gptj.server", "web": "gunicorn", "store": "valkey-server"}
     for name, command in commands.items():
         service.kill(name, command)
@@ -233,11 +248,11 @@ def is_ready(url: str) -> bool:
 
 
 @pytest.mark.slow
-def test_nothing_is_left_of_a_service_that_was_killed_and_it_can_start_at_once(start: Callable[[], Service]) -> None:
-    first = start()
+def test_nothing_is_left_of_a_service_that_was_killed_and_it_can_start_at_once(home: Home) -> None:
+    first = home.running()
     path = first.converse().removeprefix(first.url)
     parts = first.parts()
     first.process.end(signal.SIGKILL)
-    second = start()
-    assert all_gone(parts)
+    second = home.start()
+    assert all_gone(parts)  # its start has waited for that
     say_hello(second.url + path)
