@@ -52,6 +52,9 @@ def answer(conversation_id: str) -> None:
     worker, turn = _worker, None
     if worker is None or worker.keeper.leaving.is_set():
         return
+    if not worker.keeper.seats.acquire(blocking=False):
+        # Full, with what the sweep has taken up; it will ring again.
+        return
     try:
         turn = Turn.begin(worker.store, conversation_id)
         if turn:
@@ -69,6 +72,8 @@ def answer(conversation_id: str) -> None:
         if turn:
             with suppress(ChatError):
                 turn.release(strike=True)
+    finally:
+        worker.keeper.seats.release()
 
 
 @worker_init.connect

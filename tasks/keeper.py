@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event as Flag
-from threading import Thread
+from threading import Semaphore, Thread
 
 from chat import keys, turns
 from chat.config import Config
@@ -33,6 +33,8 @@ class Keeper:
         self._writings: dict[str, Writing] = {}
         self._rung: dict[str, float] = {}
         self._left_at = 0.0
+        # Whoever answers holds one of them, whether Celery has brought the ring or the sweep.
+        self.seats = Semaphore(config.worker_concurrency)
         self.leaving = Flag()
 
     def leave(self) -> None:
@@ -83,14 +85,16 @@ class Keeper:
             return
         self._store.execute("SET", keys.WORKER, "here", "EX", int(5 + 3 * self._config.sweep_s))
         # A full worker rings nobody: the ring would wait here while another worker is free.
-        if len(self._writings) >= self._config.worker_concurrency:
+        free = self._config.worker_concurrency - len(self._writings)
+        if free <= 0:
             return
         now = time.monotonic()
         self._rung = {name: at for name, at in self._rung.items() if now - at < HEARD_S}
         for conversation_id in turns.sweep(self._store):
-            if conversation_id in self._rung:
+            if conversation_id in self._rung and free > 0:
                 # Rung for, and nobody came: the broker is away, or this worker's connection to it.
+                free -= 1
                 Thread(target=self._answer, args=(conversation_id,), daemon=True, name="answer").start()
             else:
-                self._rung[conversation_id] = now
+                self._rung.setdefault(conversation_id, now)
                 self._ring(conversation_id)

@@ -132,9 +132,25 @@ def test_clean_shutdowns_do_not_fail_a_long_reply(
 def test_a_broker_that_is_away_does_not_keep_a_message_waiting(
     chat: Conversation, model_stub: ModelStub, start_worker: Start
 ) -> None:
-    start_worker(MODEL_URL=model_stub.url, BROKER_URL=f"redis://127.0.0.1:{free_port()}", **BRIEF)
-    chat.accept("Hi")
-    assert ended(chat)[0]["text"] == "You said: Hi"
+    """And the worker, which then answers what it finds, takes up no more at once than it may."""
+    at_once, most = 0, 0
+
+    def answer(_: str) -> Iterator[str]:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        yield " Hello"
+        time.sleep(0.5)
+        at_once -= 1
+
+    model_stub.answer = answer
+    chats = [chat, *(Conversation.create(chat.store) for _ in range(3))]
+    for waiting in chats:
+        waiting.accept("Hi")
+    nowhere = f"redis://127.0.0.1:{free_port()}"
+    start_worker(MODEL_URL=model_stub.url, BROKER_URL=nowhere, WORKER_CONCURRENCY="2", **BRIEF)
+    assert [ended(waiting)[0]["text"] for waiting in chats] == ["Hello"] * 4
+    assert most == 2
 
 
 @pytest.mark.slow
