@@ -9,6 +9,7 @@ from typing import Any
 import kombu.utils.functional
 from celery.signals import worker_init, worker_shutting_down
 from celery.worker import worker as celery_worker
+from celery.worker.control import Panel
 from celery.worker.request import Request
 
 from chat.config import Config, from_environ
@@ -23,6 +24,14 @@ from tasks.writing import Writing
 
 # A restart of Redis must not cost the reply that is being written.
 PATIENCE_S = 20
+
+# Who can write to the broker may look at a worker, as `celery status`, `inspect` and Flower do, but not command it.
+SHOWN = {
+    "active", "active_queues", "clock", "conf", "disable_events", "enable_events", "heartbeat", "ping",
+    "query_task", "registered", "report", "reserved", "revoked", "scheduled", "stats",
+}  # fmt: skip
+for command in {*Panel.data} - SHOWN:
+    del Panel.data[command]
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 import requests
 from celery import Celery
+from celery.worker.control import Panel
 from conftest import WEB, WORKER, answers, broker
+from conftest import worker as worker_process
 from kombu import Connection
 from model_stub import ModelStub
 from services import Process, free_port, wait_for
@@ -149,6 +151,8 @@ def test_nothing_secret_is_written_down_or_told(
         model_stub.wait_held(2)
         [running] = celery.control.inspect(timeout=10, limit=1).active().values()
         assert {task["name"] for task in running} == {"tasks.answer"}
+        looking = celery.control.inspect(timeout=10, limit=1)
+        looks = [look() for look in (looking.conf, looking.stats, looking.report)]
         # The worker's own errors: a reply that breaks off three times, and a conversation that cannot be read.
         model_stub.behave("error_in_stream")
         model_stub.release()
@@ -161,7 +165,7 @@ def test_nothing_secret_is_written_down_or_told(
     wait_for(lambda: broken.id[:8] in worker.log.read_text())
     told = [answer.text for session in (requests.Session(), ada) for answer in _refused(session, web, chats, broken)]
     told += socket_mistakes(web.address, chats[0].id)
-    sources = {"an answer": told, "monitoring": list(map(repr, [*events, *running]))}
+    sources = {"an answer": told, "monitoring": list(map(repr, [*events, *running, *looks]))}
     for process in (web, worker):
         process.end()
         sources[process.log.name] = process.log.read_text().splitlines()
@@ -197,22 +201,48 @@ class Touch:
         return Path.touch, (self.path,)
 
 
-def test_a_pickle_on_the_queue_is_refused_and_not_run(
-    redis_url: str, store: Store, start_worker: Start, model_stub: ModelStub, tmp_path: Path
-) -> None:
-    worker = start_worker(may_fail=True, MODEL_URL=model_stub.url, SWEEP_S="60")
-    run = tmp_path / "it-ran"
-    headers = {"lang": "py", "task": "tasks.answer", "id": "1", "root_id": "1", "argsrepr": "", "kwargsrepr": ""}
-    with Connection(broker(redis_url)) as connection:
-        connection.Producer().publish(
-            pickle.dumps(((Touch(run),), {}, {})), routing_key="parley", headers=headers,
-            content_type="application/x-python-serialize", content_encoding="binary",
-        )  # fmt: skip
-    wait_for(lambda: "ContentDisallowed" in worker.log.read_text())
-    chat = Conversation.create(store)
-    chat.accept("Hi")
-    Celery(broker=broker(redis_url)).send_task("tasks.answer", (chat.id,), queue="parley")
-    assert ended(chat)["status"] == "completed" and not run.exists()
-    # It would have run.
-    pickle.loads(pickle.dumps(Touch(run)))
-    assert run.exists()
+@pytest.fixture(scope="class")
+def rung(redis_url: str, shared_stub: ModelStub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """A worker that hears of messages by rings alone, and whose log may hold tracebacks."""
+    log = tmp_path_factory.mktemp("worker") / "worker.log"
+    process = worker_process(redis_url, log, MODEL_URL=shared_stub.url, SWEEP_S="60")
+    yield process
+    process.end(signal.SIGKILL)
+
+
+class TestWhoCanWriteToTheBroker:
+    def test_a_pickle_on_the_queue_is_refused_and_not_run(
+        self, redis_url: str, store: Store, rung: Process, tmp_path: Path
+    ) -> None:
+        run = tmp_path / "it-ran"
+        headers = {"lang": "py", "task": "tasks.answer", "id": "1", "root_id": "1", "argsrepr": "", "kwargsrepr": ""}
+        with Connection(broker(redis_url)) as connection:
+            connection.Producer().publish(
+                pickle.dumps(((Touch(run),), {}, {})), routing_key="parley", headers=headers,
+                content_type="application/x-python-serialize", content_encoding="binary",
+            )  # fmt: skip
+        wait_for(lambda: "ContentDisallowed" in rung.log.read_text())
+        assert self._answers(redis_url, store) and not run.exists()
+        # It would have run.
+        pickle.loads(pickle.dumps(Touch(run)))
+        assert run.exists()
+
+    def test_a_worker_can_be_looked_at_and_not_commanded(self, redis_url: str, store: Store, rung: Process) -> None:
+        control = Celery(broker=broker(redis_url)).control
+        looking = control.inspect(timeout=5, limit=1)
+        wait_for(looking.ping)
+        for look in (looking.stats, looking.conf, looking.active_queues, looking.registered, looking.reserved):
+            [found] = look().values()
+            assert "error" not in found, look
+        commands = {name for name, of in Panel.meta.items() if of.type == "control"}
+        assert {"shutdown", "pool_shrink", "cancel_consumer", "revoke", "time_limit"} <= commands
+        for command in {*commands, "memdump", "objgraph"} - {"enable_events", "disable_events", "heartbeat"}:
+            [answer] = control.broadcast(command, reply=True, timeout=5, limit=1)
+            assert "KeyError" in str(answer), (command, answer)
+        assert self._answers(redis_url, store) and rung.popen.poll() is None
+
+    def _answers(self, redis_url: str, store: Store) -> bool:
+        chat = Conversation.create(store)
+        chat.accept("Hi")
+        Celery(broker=broker(redis_url)).send_task("tasks.answer", (chat.id,), queue="parley")
+        return bool(ended(chat)["status"] == "completed")
