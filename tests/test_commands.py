@@ -1,48 +1,52 @@
-"""`flask --app wsgi accounts …`, run as the people who run the server do."""
+"""`flask --app wsgi accounts …`, which is for the people who run the server."""
 
 import os
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
+from click.testing import Result
 from services import ROOT, python
 
+from app import create_app
 from chat.accounts import Accounts
 from chat.chats import Chats
+from chat.config import Config
 from chat.store import Store
 
-Flask = Callable[..., "subprocess.CompletedProcess[str]"]
+Flask = Callable[..., Result]
 
 
 @pytest.fixture
-def flask(redis_url: str, store: Store) -> Flask:
-    def called(*arguments: str, typed: str = "") -> "subprocess.CompletedProcess[str]":
-        environ = os.environ | {"REDIS_URL": redis_url, "SECRET_KEY": "for tests", "REGISTRATION": "closed"}
-        command = python("-m", "flask", "--app", "wsgi", "accounts", *arguments)
-        return subprocess.run(command, cwd=ROOT, env=environ, input=typed, capture_output=True, text=True)
+def flask(config: Config, store: Store) -> Flask:
+    runner = create_app(replace(config, registration="closed"), store).test_cli_runner()
+
+    def called(*arguments: str, typed: str = "") -> Result:
+        return runner.invoke(args=["accounts", *arguments], input=typed)
 
     return called
 
 
 def test_accounts_are_made_listed_and_deleted(flask: Flask, store: Store) -> None:
     made = flask("add", "Ada", typed="correct horse\ncorrect horse\n")
-    assert made.returncode == 0 and "correct horse" not in made.stdout + made.stderr
+    assert made.exit_code == 0 and "correct horse" not in made.stdout + made.stderr
     accounts = Accounts(store)
     assert accounts.login("ada", "correct horse", "").name == "Ada"
     again = flask("add", "ADA", "--password", "correct horse")
-    assert again.returncode == 1 and again.stderr == "Error: This name is taken; choose another one.\n"
+    assert again.exit_code == 1 and again.stderr == "Error: This name is taken; choose another one.\n"
     accounts.create("eve", "correct horse")
     assert [line.split("\t")[0] for line in flask("list").stdout.splitlines()] == ["Ada", "eve"]
     Chats(store, "ada").create()
-    assert flask("delete", "ada", typed="n\n").returncode == 1 and accounts.find("ada")
-    assert flask("delete", "ada", "--yes").returncode == 0
+    assert flask("delete", "ada", typed="n\n").exit_code == 1 and accounts.find("ada")
+    assert flask("delete", "ada", "--yes").exit_code == 0
     assert flask("list").stdout.startswith("eve\t") and not store.client.keys("*ada*")
 
 
 def test_a_password_is_set_anew_and_all_sessions_end(flask: Flask, store: Store) -> None:
     accounts = Accounts(store)
     before = accounts.create("Ada", "correct horse")
-    assert flask("reset-password", "ada", "--password", "battery staple").returncode == 0
+    assert flask("reset-password", "ada", "--password", "battery staple").exit_code == 0
     after = accounts.login("Ada", "battery staple", "")
     assert after.generation > before.generation
 
@@ -67,4 +71,4 @@ def test_a_store_that_is_away_is_told_in_one_line(redis_url: str, monkeypatch: p
 )
 def test_what_cannot_be_done_is_told_in_one_line(flask: Flask, arguments: tuple[str, ...], told: str) -> None:
     done = flask(*arguments)
-    assert done.returncode == 1 and done.stderr.startswith(f"Error: {told}") and done.stderr.count("\n") == 1
+    assert done.exit_code == 1 and done.stderr.startswith(f"Error: {told}") and done.stderr.count("\n") == 1
