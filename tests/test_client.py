@@ -7,6 +7,7 @@ import pytest
 from browser import NEEDED, NETWORK, Visit, begin, box, conversation, messages, send
 from model_stub import ModelStub
 from playwright.sync_api import expect
+from replies import BRIEF
 from services import Process, wait_for
 
 from chat.store import Store
@@ -147,13 +148,13 @@ def test_a_killed_worker_is_told_of_and_replaced(
 ) -> None:
     model_stub.say("This is the whole reply.")
     model_stub.hold_after(2)
-    worker = start_worker(MODEL_URL=model_stub.url)
+    worker = start_worker(MODEL_URL=model_stub.url, **BRIEF)
     page = visit.page(server)
     send(page, "Hi")
     expect(messages(page, "Parley")).to_contain_text("This")
     worker.end(9)
-    start_worker(MODEL_URL=model_stub.url)
-    expect(page.get_by_text("The reply was interrupted and has begun again.")).to_be_visible(timeout=20_000)
+    start_worker(MODEL_URL=model_stub.url, **BRIEF)
+    expect(page.get_by_text("The reply was interrupted and has begun again.")).to_be_visible()
     model_stub.release()
     expect(page.locator(".markdown")).to_have_text("This is the whole reply.")
     expect(messages(page, "Parley")).to_have_count(1)
@@ -230,7 +231,8 @@ def test_what_new_chats_sent_without_a_network_goes_out_also_when_the_tab_was_cl
     expect(messages(tabs[0], "You")).to_contain_text("The second")
     begin(store, conversation(tabs[0], store)).finish("completed", "Here I am")
     expect(tabs[0].locator(".markdown")).to_have_text("Here I am")
-    assert tabs[0].evaluate("Object.keys(localStorage).filter((name) => name.includes('outbox')).length") == 1
+    kept = "Object.keys(localStorage).filter((name) => name.includes('outbox')).length"
+    wait_for(lambda: tabs[0].evaluate(kept) == 1)
     visit.forgive(NETWORK)
 
 
@@ -312,6 +314,7 @@ def test_the_page_stays_where_one_reads_and_follows_again_on_demand(server: str,
     send(page, "Tell me a lot")
     turn = begin(store, conversation(page, store))
     turn.emit("A line.\n\n" * 60)
+    expect(page.get_by_text("A line.")).to_have_count(60)
     last = page.locator(".markdown p").last
     expect(last).to_be_in_viewport()
     page.get_by_role("log").hover()
@@ -354,7 +357,7 @@ def test_replies_and_code_can_be_copied(server: str, store: Store, visit: Visit)
     for label, text in (("Copy code", "print(1)"), ("Copy reply", reply)):
         page.get_by_role("button", name=label).click()
         expect(page.get_by_role("button", name="Copied").first).to_be_visible()
-        assert page.evaluate("navigator.clipboard.readText()") == text
+        wait_for(lambda: page.evaluate("navigator.clipboard.readText()") == text)  # noqa: B023 -- called at once
 
 
 def test_a_tab_that_was_frozen_catches_up_when_it_is_looked_at_again(server: str, store: Store, visit: Visit) -> None:

@@ -7,6 +7,7 @@ import pytest
 import requests
 from browser import NEEDED, NETWORK, Visit, begin, box, conversation, messages, send
 from playwright.sync_api import Page, Route, expect
+from services import wait_for
 
 from chat.store import Store
 
@@ -77,7 +78,8 @@ def test_a_wrong_password_is_told_and_signing_out_leaves_nothing_behind(
     expect(page.get_by_role("button", name="Guest")).to_be_visible()
     expect(page.get_by_role("link")).to_have_count(0)
     expect(box(page)).to_have_value("")
-    assert "secret" not in str(page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}])"))
+    kept = "JSON.stringify([{...localStorage}, {...sessionStorage}])"
+    wait_for(lambda: "secret" not in page.evaluate(kept))
     page.go_back()
     expect(page.get_by_role("alert")).to_be_visible()
     expect(page.get_by_text("A secret")).to_be_hidden()
@@ -180,7 +182,8 @@ def test_what_an_account_sends_before_the_page_knows_it_is_not_kept_for_guests(
     for route in held:
         route.continue_()
     expect(page.get_by_role("link", name="A secret")).to_be_visible()
-    assert page.evaluate("Object.keys(localStorage).filter((name) => name.startsWith('parley.guest'))") == []
+    kept = "Object.keys(localStorage).filter((name) => name.startsWith('parley.guest'))"
+    wait_for(lambda: page.evaluate(kept) == [])
 
 
 def test_who_is_signed_in_is_so_also_where_the_browser_has_noted_nothing(
@@ -225,7 +228,8 @@ def test_signing_out_in_one_tab_signs_out_the_others(server: str, ada: str, stor
         expect(tab.get_by_role("dialog")).to_have_count(0)
         expect(tab.get_by_text("A secret")).to_have_count(0)
         expect(box(tab)).to_have_value("")
-        assert "secret" not in tab.evaluate("JSON.stringify({...localStorage})")
+        kept = "JSON.stringify({...localStorage})"
+        wait_for(lambda: "secret" not in tab.evaluate(kept))  # noqa: B023 -- called at once
     visit.forgive(NETWORK)
 
 

@@ -75,6 +75,7 @@ def test_axe_finds_nothing(server: str, store: Store, start_visit: Callable[...,
     chat(page, store)
     assert complaints(page) == []
     page.get_by_role("button", name="Actions for Show me everything").click()
+    expect(page.get_by_role("menuitem", name="Rename")).to_be_visible()
     assert complaints(page) == []
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Guest").click()
@@ -153,6 +154,7 @@ def test_everything_can_be_done_by_keyboard(server: str, store: Store, visit: Vi
     page.keyboard.press("Enter")
     expect(page.get_by_text("Stopping …")).to_be_visible()
     turn.finish("stopped")
+    expect(page.get_by_role("button", name="Try again")).to_be_visible()
     tab_to(page, "Try again", "Shift+Tab")
     page.keyboard.press("Enter")
     begin(store, found).finish("completed", "Hello again")
@@ -217,19 +219,19 @@ def test_a_reply_can_neither_run_nor_load_nor_leak_anything(server: str, store: 
 
 
 def test_the_policy_allows_nothing_inline_and_scripts_are_kept_for_ever(server: str) -> None:
-    page = requests.get(server, timeout=5)
+    page = requests.get(server, timeout=20)
     assert page.headers["Cache-Control"] == "no-cache"
     policy = dict(part.split(" ", 1) for part in page.headers["Content-Security-Policy"].split("; "))
     assert policy["default-src"] == "'none'"
     assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
     (script,) = re.findall(r'src="(/assets/.*?)"', page.text)
-    answer = requests.get(server + script, timeout=5)
+    answer = requests.get(server + script, timeout=20)
     assert "immutable" in answer.headers["Cache-Control"]
     assert answer.headers["Content-Encoding"] == "gzip"
-    plain = requests.get(server + script, headers={"Accept-Encoding": "identity"}, timeout=5)
+    plain = requests.get(server + script, headers={"Accept-Encoding": "identity"}, timeout=20)
     assert "Content-Encoding" not in plain.headers
     assert plain.text == answer.text
-    assert requests.get(f"{server}/assets/no-such.js", timeout=5).status_code == 404
+    assert requests.get(f"{server}/assets/no-such.js", timeout=20).status_code == 404
 
 
 def test_what_fails_to_load_leaves_plain_text_until_it_does(server: str, store: Store, visit: Visit) -> None:
@@ -278,14 +280,15 @@ BLOCKS = "\n\n".join(PART % part for part in range(9))
 LONG = "```python\n" + "print(1)  # and on it goes\n" * 240 + "```\n\n" + BLOCKS
 
 
-def computed_ms(page: Page, until: Locator) -> Iterator[float]:
-    """How long the page has computed, whenever it comes to answer; when others had the processor does not count."""
+def computed_ms(page: Page, until: Locator) -> Iterator[tuple[float, float]]:
+    """When the page came to answer, and how long it had computed by then: its time on the processor."""
     devtools = page.context.new_cdp_session(page)
     devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
     while not until.is_visible():
         for _ in range(20):
             metrics = devtools.send("Performance.getMetrics")["metrics"]
-            yield next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration") * 1000
+            computed_s = next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration")
+            yield time.monotonic(), computed_s * 1000
             time.sleep(0.005)
 
 
@@ -298,9 +301,10 @@ def test_a_long_reply_is_drawn_without_slow_frames(
     page.wait_for_load_state("networkidle")
     send(page, "Tell me a lot")
     seen = list(computed_ms(page, page.get_by_role("button", name="Answer again")))
-    at_once = [later - earlier for earlier, later in pairwise(seen)]
-    quarter = len(at_once) // 4
-    quarters = [sum(at_once[n * quarter : (n + 1) * quarter]) for n in range(4)]
+    at_once = [later - earlier for (_, earlier), (_, later) in pairwise(seen)]
+    quarters, lasted_s = [0.0] * 4, seen[-1][0] - seen[0][0]
+    for (at, _), ms in zip(seen, at_once, strict=False):
+        quarters[int((at - seen[0][0]) / lasted_s * 4)] += ms
     print(f"{quarters} ms of computing, at most {max(at_once):.0f} ms at once")
     # A frame waits for what is computed at once; and what grows with the text would be seven times as much in the end.
-    assert max(at_once) < FRAME_MAX_MS and quarters[3] < 3 * quarters[0]
+    assert max(at_once) < FRAME_MAX_MS and quarters[3] < 4 * quarters[0]

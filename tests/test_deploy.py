@@ -90,7 +90,7 @@ def rendered(port: int, server: str, without: str) -> str:
 def answers(address: str) -> bool:
     try:
         return requests.get(address, timeout=5).ok
-    except requests.ConnectionError:
+    except requests.RequestException:
         return False
 
 

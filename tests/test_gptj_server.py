@@ -42,7 +42,7 @@ def start(folder: Path, *flags: str) -> tuple[Process, str]:
 def healthy(url: str) -> bool:
     try:
         return requests.get(f"{url}/health", timeout=5).status_code == 200
-    except requests.ConnectionError:
+    except requests.RequestException:
         return False
 
 

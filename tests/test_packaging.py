@@ -144,7 +144,7 @@ def platform(tmp_path: Path) -> Iterator[Platform]:
 def answers(url: str) -> bool:
     try:
         return requests.get(url, timeout=5).ok
-    except requests.ConnectionError:
+    except requests.RequestException:
         return False
 
 
