@@ -90,7 +90,8 @@ def renew(store: Store, turns: Sequence[Turn]) -> dict[str, list[Turn]]:
     )
     found: dict[str, list[Turn]] = {"stop": [], "fenced": []}
     for turn, answer in zip(turns, answers, strict=True):
-        if answer not in (["go"], None):
+        # No answer, or an empty one, says nothing: the script failed, or a node of the cluster is away.
+        if answer and answer != ["go"]:
             found["stop" if answer == ["stop"] else "fenced"].append(turn)
     return found
 

@@ -27,7 +27,7 @@ from chat.config import Config
 from chat.conversation import Conversation
 from chat.errors import FencedOff
 from chat.store import Store
-from chat.turns import Turn
+from chat.turns import Turn, renew
 
 StartWeb = Callable[..., tuple[str, Process]]
 TOKEN = {"Authorization": "Bearer let-me-see"}
@@ -156,6 +156,8 @@ def test_recoveries_fences_and_waits_are_counted_where_they_happen(
     second.finish("stopped", "A piece")
     # The same answer again, as after one that was lost, is the same turn.
     second.finish("stopped", "A piece")
+    # Nor is a renewal that was under way meanwhile a lost turn.
+    renew(store, [second])
     found = samples(client.get("/metrics", headers=TOKEN).text)
     assert (found["parley_recoveries_total{}"], found["parley_fenced_total{}"]) == (1, 1)
     assert found["parley_turns_total{code=,outcome=stopped}"] == 1

@@ -8,6 +8,7 @@ import orjson
 import pytest
 from services import wait_for
 
+from chat import keys
 from chat.conversation import Conversation
 from chat.errors import Busy, ConversationGone, FencedOff, MessageConflict, MessageUnknown, NotLastTurn, QueueFull
 from chat.events import ENDS, Event, Position
@@ -152,6 +153,11 @@ def test_a_worker_that_lost_its_fence_can_change_nothing(hasty: Store, chat: Con
             step()
     assert renew(hasty, [zombie, heir]) == {"stop": [], "fenced": [zombie]}
     assert chat.snapshot()["turn"]["text"] == ""
+    # A script that fails says nothing of the turn.
+    run = keys.conversation(chat.id)[1]
+    hasty.client.hset(run, "schema", "none")
+    assert renew(hasty, [heir]) == {"stop": [], "fenced": []}
+    hasty.client.hset(run, "schema", 1)
     heir.finish("completed", "alive")
     with pytest.raises(FencedOff):
         zombie.finish("completed")
