@@ -150,7 +150,7 @@ def events(query: Json, conversation_id: str) -> Response:
     `Last-Event-ID` beats `after`. Without a position the first event is a reset: the conversation of this moment.
     """
     conversation = find(conversation_id)
-    after = request.headers.get("Last-Event-ID", query["after"])
+    after = request.headers.get("Last-Event-ID") or query["after"]
     position = None if after is None else Position.parse(after)
     if _wants([EVENTS, JSON]) == JSON:
         return stream.poll(parts().hub, conversation, position or Position.parse(None), query["wait"])

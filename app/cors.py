@@ -13,7 +13,7 @@ _PREFLIGHT = {
     "Access-Control-Allow-Headers": "Content-Type, Accept, Last-Event-ID",
     "Access-Control-Max-Age": "3600",
 }
-_EXPOSED = "Location, Retry-After, Content-Disposition"
+_EXPOSED = "Location, Retry-After, Content-Disposition, X-Request-ID"
 
 
 def register(app: Flask, origins: tuple[str, ...]) -> None:

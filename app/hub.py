@@ -118,7 +118,9 @@ class Hub:
         finally:
             with self._lock:
                 channel.watches.discard(watch)
-                self._addresses -= Counter([conversation.address])
+                self._addresses[conversation.address] -= 1
+                if not self._addresses[conversation.address]:
+                    del self._addresses[conversation.address]
                 if not channel.watches and self._channels.get(name) is channel:
                     del self._channels[name]
                     self._tell("unsubscribe", name)

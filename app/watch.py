@@ -60,7 +60,8 @@ class Watch:
                 continue
             if event.type == "gone":
                 raise ConversationGone()
-            if event.position.epoch != after.epoch or event.position.n > after.n + 1:
+            # A login bears the number of the newest event, which may itself be missing.
+            if event.type == "login" or event.position.epoch != after.epoch or event.position.n > after.n + 1:
                 break
             if event.position.n == after.n + 1:
                 after = event.position

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-INBOX_MAX = 64
+# Messages of up to 64 kB that wait in memory until a socket's handler takes them.
+INBOX_MAX = 4
 LINGER_S = 1.0
 # After so long without an acknowledgement the kernel gives a connection up, also when the client's window is closed.
 UNREAD_MAX_MS = 60_000

@@ -1,6 +1,7 @@
 """The hub against a real store: whoever follows a conversation misses nothing and sees nothing twice."""
 
 from collections.abc import Iterator
+from itertools import islice
 from threading import Event as Flag
 from threading import Thread
 
@@ -9,10 +10,11 @@ from services import wait_for
 
 import app.hub
 from app.hub import Hub
-from app.watch import QUEUE_MAX
+from app.watch import QUEUE_MAX, Watch
 from chat.conversation import Conversation
 from chat.errors import ConversationGone
 from chat.events import Event, Position
+from chat.sessions import Login
 from chat.store import Store
 from chat.turns import Turn
 
@@ -125,6 +127,12 @@ def test_an_event_that_pubsub_lost_is_found_by_looking(
     wait_for(lambda: [event.position.n for event in reader.seen] == [1, 2])
     hub.leave()
     hub.join()
+
+
+def test_a_login_hides_no_event_that_was_lost() -> None:
+    watch = Watch(Login("ada", 1, "key"))
+    watch.put(Event(Position("epoch", 2), "login", "{}"))
+    assert list(islice(watch.arrivals(Position("epoch", 1), ping_s=0.01), 1)) == []
 
 
 def test_a_slow_reader_costs_no_memory_and_misses_nothing(store: Store, hub: Hub, chat: Conversation) -> None:

@@ -8,6 +8,7 @@ import pytest
 from services import wait_for
 
 import app.wire
+from app import BODY_MAX_BYTES
 from app.wire import INBOX_MAX, SteadySocket, bound
 
 
@@ -58,6 +59,10 @@ def test_nothing_is_read_while_the_inbox_is_full(pair: tuple[socket.socket, sock
     inbox.pop()
     reader.join(5)
     assert read == [b"Hi"]
+
+
+def test_an_inbox_holds_little() -> None:
+    assert (INBOX_MAX + 1) * BODY_MAX_BYTES < 500_000
 
 
 def test_a_handler_that_has_ended_leaves_no_reader_behind(pair: tuple[socket.socket, socket.socket]) -> None:
