@@ -14,7 +14,7 @@ from chat import errors
 from chat.cluster import Cluster, Server
 from chat.config import Config
 
-TIMEOUT_S, CONNECTIONS_MAX = 2, 64
+TIMEOUT_S, CONNECTIONS_MAX = 2, 8
 
 
 def cluster(config: Config) -> Cluster | None:

@@ -6,6 +6,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,15 @@ def test_a_silent_store_is_given_up_after_its_time_limit() -> None:
         with pytest.raises(StoreUnavailable):
             check(Store(Config(redis_url=f"redis://127.0.0.1:{silent.getsockname()[1]}")))
         assert time.monotonic() - begun < 10
+
+
+def test_a_process_takes_few_connections_however_much_it_asks_at_once(store: Store) -> None:
+    """Small plans of Redis have thirty for all, and a pool gives none back."""
+    before = store.client.info("clients")["connected_clients"]
+    with ThreadPoolExecutor(60) as asking:
+        answers = list(asking.map(lambda n: store.execute("BLPOP", f"nothing-{n}", "0.05"), range(60)))
+    assert answers == [None] * 60
+    assert store.client.info("clients")["connected_clients"] - before < 10
 
 
 def test_a_restart_of_the_store_does_not_cost_a_patient_worker_its_turn(tmp_path: Path) -> None:
