@@ -133,6 +133,16 @@ def server(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     assert "Traceback" not in process.log.read_text(), process.log.read_text()
 
 
+@pytest.fixture(scope="session")
+def befriended(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Another one, which the pages of two other sites may use."""
+    sites = f"{SITE}/,http://localhost:3000"
+    process = web(redis_url, tmp_path_factory.mktemp("befriended") / "web.log", CORS_ORIGINS=sites)
+    yield process.address
+    process.end()
+    assert "Traceback" not in process.log.read_text(), process.log.read_text()
+
+
 def worker(redis_url: str, log: Path, **settings: str) -> Process:
     return Process(WORKER, log, **({"REDIS_URL": redis_url, "BROKER_URL": broker(redis_url)} | settings))
 

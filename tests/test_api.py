@@ -2,7 +2,6 @@
 
 import json
 import re
-import signal
 import time
 from base64 import b64decode
 from collections.abc import Callable, Generator, Iterator
@@ -14,7 +13,7 @@ from typing import Any
 
 import pytest
 import requests
-from conftest import web
+from conftest import SITE
 from flask.testing import FlaskClient
 from services import ROOT, Process, free_port, python, wait_for
 from transports import Json, as_event, lines_to_events
@@ -35,7 +34,6 @@ from chat.turns import Turn
 
 STREAM = {"Accept": "text/event-stream"}
 POLL = {"Accept": "application/json"}
-SITE = "https://chat.example"
 
 
 @pytest.fixture
@@ -398,14 +396,6 @@ def test_a_socket_is_closed_with_code_and_reason(server: str, chat: Conversation
         ws.recv()
         chat.delete()
         assert closing_of(ws)[0] == 1008
-
-
-@pytest.fixture(scope="module")
-def befriended(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server that lets pages of another site in."""
-    process = web(redis_url, tmp_path_factory.mktemp("befriended") / "web.log", CORS_ORIGINS=f"{SITE}/")
-    yield process.address
-    process.end(signal.SIGKILL)
 
 
 @pytest.mark.parametrize(

@@ -307,4 +307,4 @@ def test_a_long_reply_is_drawn_without_slow_frames(
         quarters[int((at - seen[0][0]) / lasted_s * 4)] += ms
     print(f"{quarters} ms of computing, at most {max(at_once):.0f} ms at once")
     # A frame waits for what is computed at once; and what grows with the text would be seven times as much in the end.
-    assert max(at_once) < FRAME_MAX_MS and quarters[3] < 4 * quarters[0]
+    assert max(at_once) < FRAME_MAX_MS and max(quarters) < 4 * quarters[0]

@@ -37,14 +37,13 @@ def names(value: Any) -> Any:
 
 
 def test_the_first_chat_can_be_pasted_and_shows_what_the_readme_shows(
-    start_web: Callable[..., tuple[str, Process]], start_worker: Callable[..., Process], model_stub: ModelStub
+    server: str, start_worker: Callable[..., Process], model_stub: ModelStub
 ) -> None:
     command, shown = first_chat()
     assert command.count("curl") == 2
     start_worker(MODEL_URL=model_stub.url)
-    address, _ = start_web()
     # Not -e: pasted lines go on after one that fails.
-    pasted = ["bash", "-c", command.replace("http://127.0.0.1:8000", address)]
+    pasted = ["bash", "-c", command.replace("http://127.0.0.1:8000", server)]
     output = subprocess.run(pasted, capture_output=True, text=True, timeout=60).stdout
     assert output.startswith("retry: 1000\n\n")
     assert shape(output) == shape(shown)

@@ -133,19 +133,16 @@ def test_an_expired_session_is_told(server: str, store: Store, token: str) -> No
     assert (expired.status_code, expired.json()) == (400, {"detail": "Session expired or does not exist"})
 
 
-def test_the_pages_of_configured_origins_may_use_it(
-    start_web: Callable[..., tuple[str, Process]], store: Store
-) -> None:
+def test_the_pages_of_configured_origins_may_use_it(befriended: str, store: Store) -> None:
     site = "http://localhost:3000"
-    server, _ = start_web(CORS_ORIGINS=site)
-    made = requests.post(f"{server}/token?name=Ada", headers={"Origin": site}, timeout=10)
+    made = requests.post(f"{befriended}/token?name=Ada", headers={"Origin": site}, timeout=10)
     assert made.headers["Access-Control-Allow-Origin"] == site
-    with chat_socket(server, made.json()["token"], additional_headers={"Origin": site}) as ws:
+    with chat_socket(befriended, made.json()["token"], additional_headers={"Origin": site}) as ws:
         ws.send("Hi")
         begin(store, made.json()["token"]).finish("completed", "Hello")
         assert heard(ws)["msg"] == "Hello"
     stranger = {"Origin": "http://evil.example"}
-    with chat_socket(server, made.json()["token"], additional_headers=stranger) as ws:
+    with chat_socket(befriended, made.json()["token"], additional_headers=stranger) as ws:
         with pytest.raises(ConnectionClosed) as closed:
             ws.recv(timeout=10)
         assert closed.value.rcvd and closed.value.rcvd.code == 1008
