@@ -10,9 +10,10 @@
         stub.prompts, stub.bodies, stub.hangups       # what was seen
         stub.wait_for(lambda: stub.hangups == 1)
 
-Behaviours before the reply: down (connection refused), refuse (422), unauthorized (401), redirect, loading (503),
-too_many (429), error_500, silent, garbage (HTML), no_stream (JSON in spite of "stream"). After two pieces of the
-reply: break_off, reset, error_in_stream, garbage_in_stream. And endless.
+Behaviours before the reply: down (connection refused), refuse (422), quote (422, with the end of the
+prompt), unauthorized (401), redirect, loading (503), too_many (429), error_500, silent, garbage (HTML), no_stream
+(JSON in spite of "stream"). After two pieces of the reply: break_off, reset, error_in_stream,
+garbage_in_stream. And endless.
 """
 
 import json
@@ -172,6 +173,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif name in STATUSES:
             self._send(*STATUSES[name])
+        elif name == "quote":
+            self._send(422, {"error": f"inputs: invalid near {body['inputs'][-24:]}", "error_type": "validation"}, {})
         elif name == "silent":
             self._wait(lambda: False)
         elif name == "garbage":

@@ -161,6 +161,9 @@ def test_nothing_secret_is_written_down_or_told(
         corrupt(broken)
         wait_for(lambda: len(chats[0].snapshot()["messages"]) == 4)
         wait_for(lambda: any(event["type"] == "task-received" for event in events))
+    model_stub.behave("quote", times=1)
+    chats[0].accept(f"What would you say that the bird named {CANARY} asks", f"{CANARY}-m4")
+    wait_for(lambda: len(chats[0].snapshot()["messages"]) == 6)
     assert ended(chats[1])["text"]
     wait_for(lambda: broken.id[:8] in worker.log.read_text())
     told = [answer.text for session in (requests.Session(), ada) for answer in _refused(session, web, chats, broken)]

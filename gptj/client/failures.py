@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterator
 from http.client import HTTPException, RemoteDisconnected
 from typing import Any
 
@@ -10,6 +11,8 @@ import requests
 from chat.errors import ModelBroke, ModelError, ModelGarbage, ModelRefused, ModelTimeout, ModelUnavailable
 
 _DETAIL_CHARS = 200
+# A piece of a prompt that is as long counts as repeated.
+_PIECE_CHARS = 12
 
 
 class Overloaded(ModelUnavailable):
@@ -60,10 +63,14 @@ def told(value: dict[str, Any], secrets: list[str]) -> ModelError:
 
 
 def one_line(value: Any, secrets: list[str]) -> str:
-    """A server's words, short and on one line; nothing if they repeat a secret."""
-    if not isinstance(value, str) or any(len(secret) > 3 and secret[:40] in value for secret in secrets):
-        return ""
-    return " ".join(value.split())[:_DETAIL_CHARS]
+    """A server's words, short and on one line; nothing if they repeat a secret, or a piece of one."""
+    said = " ".join(value.split())[:_DETAIL_CHARS] if isinstance(value, str) else ""
+    return "" if any(piece in said for secret in secrets if len(secret) > 3 for piece in _pieces(secret)) else said
+
+
+def _pieces(secret: str) -> Iterator[str]:
+    text = " ".join(secret.split())
+    return (text[n : n + _PIECE_CHARS] for n in range(max(1, len(text) - _PIECE_CHARS + 1)))
 
 
 def _object(body: bytes) -> dict[str, Any]:
