@@ -56,5 +56,7 @@ def accept(conversation: Conversation, text: str, message_id: str | None = None)
 def _limits(what: str, address: str, account: str, conversation: str = "") -> dict[str, int]:
     most: int = getattr(parts().config, f"rate_{what}")
     wide = WIDER * most if conversation else most
-    limits = {("conversation", conversation): most, ("account", account): wide, ("address", address): wide}
+    # With who asks, as nobody knows yet whether it is theirs: a stranger must not use up the owner's share.
+    here = conversation and f"{conversation}|{account}"
+    limits = {("conversation", here): most, ("account", account): wide, ("address", address): wide}
     return {f"{what}|{kind}|{name}": limit for (kind, name), limit in limits.items() if name and limit}
