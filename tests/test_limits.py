@@ -74,7 +74,7 @@ def test_a_stranger_uses_up_nothing_of_the_owners(make: Make) -> None:
     ada, stranger = make(rate_messages=2), make("192.0.2.2", rate_messages=2)
     ada.post("/api/accounts", json={"name": "ada", "password": "correct horse"})
     chat = ada.post("/api/conversations").json["id"]  # type: ignore[index]
-    assert [send(stranger, chat, f"s{n}") for n in range(3)] == [404, 404, 429]
+    assert [send(stranger, chat, f"s{n}") for n in range(3)] == [404] * 3
     assert [send(ada, chat, name) for name in ("m1", "m2", "m3")] == [202, 202, 429]
 
 
