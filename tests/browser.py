@@ -95,6 +95,14 @@ def begin(store: Store, chat: Conversation) -> Turn:
     return wait_for(lambda: Turn.begin(store, chat.id))
 
 
+def ask(page: Page, store: Store, text: str, so_far: str) -> Turn:
+    """Send the first message of a chat, and write the beginning of its reply."""
+    send(page, text)
+    turn = begin(store, conversation(page, store))
+    turn.emit(so_far)
+    return turn
+
+
 def messages(page: Page, who: str) -> Locator:
     """The articles of "You" or "Parley"."""
     return page.get_by_role("article", name=who, exact=True)

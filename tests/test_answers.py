@@ -75,7 +75,7 @@ class TestAModelThatAnswers:
         answering.wait_held()
         chat.delete()
         answering.wait_for(lambda: answering.hangups == 1)
-        wait_for(lambda: "fenced off" in shared_worker.log.read_text())
+        assert wait_for(lambda: "fenced off" in shared_worker.log.read_text())
 
 
 class TestAModelThatFails:

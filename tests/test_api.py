@@ -232,7 +232,7 @@ def test_the_bell_rings_for_each_message_also_for_a_repeat(server: str, store: S
         wait_for(lambda: rung() == 3)
     with socket(server, chat) as ws:
         ask(ws, {"type": "send", "id": "m1", "text": "Hi"})
-        wait_for(lambda: rung() == 4)
+        assert wait_for(lambda: rung() == 4)
     bells.close()
 
 

@@ -68,17 +68,17 @@ def test_a_text_that_nobody_could_read_is_refused(server: str, chat: Conversatio
 
 def test_names_and_titles_are_held_to_the_same(server: str, chat: Conversation) -> None:
     for text in BROKEN_TEXTS:
-        problem(requests.patch(address(server, chat), json={"title": text}, timeout=10), 422, "invalid")
+        assert problem(requests.patch(address(server, chat), json={"title": text}, timeout=10), 422, "invalid")
         made = requests.post(f"{server}/api/conversations", json={"name": text}, timeout=10)
-        problem(made, 422, "invalid")
+        assert problem(made, 422, "invalid")
 
 
 @pytest.mark.parametrize("body", BROKEN_BODIES)
 def test_a_body_that_is_not_what_it_should_be_is_refused(server: str, chat: Conversation, body: bytes) -> None:
     for route in ("/messages", "/messages/m1/retry"):
         response = requests.post(address(server, chat, route), data=body, headers=JSON, timeout=10)
-        problem(response, 422, "invalid")
-    problem(requests.patch(address(server, chat), data=body, headers=JSON, timeout=10), 422, "invalid")
+        assert problem(response, 422, "invalid")
+    assert problem(requests.patch(address(server, chat), data=body, headers=JSON, timeout=10), 422, "invalid")
 
 
 def test_unknown_fields_are_refused(server: str, chat: Conversation) -> None:
@@ -105,7 +105,7 @@ def test_message_ids_are_plain(server: str, chat: Conversation, message_id: Any)
 def test_other_content_types_are_refused(server: str, chat: Conversation, kind: str) -> None:
     body = b'{"text": "Hi"}'
     response = requests.post(address(server, chat, "/messages"), data=body, headers={"Content-Type": kind}, timeout=10)
-    problem(response, 415, "unsupported_media_type")
+    assert problem(response, 415, "unsupported_media_type")
 
 
 @pytest.mark.parametrize("size", [65 * 1024, 10 * 1024 * 1024])
@@ -143,7 +143,7 @@ def test_an_id_that_names_nothing_is_not_found(server: str, chat: Conversation, 
 )  # fmt: skip
 def test_questions_that_make_no_sense_are_refused(server: str, chat: Conversation, query: str) -> None:
     response = requests.get(address(server, chat, query), headers={"Accept": "application/json"}, timeout=10)
-    problem(response, 422, "invalid")
+    assert problem(response, 422, "invalid")
 
 
 @pytest.mark.parametrize("position", ["", "x", "00000000-0", "%00", "'; DROP", "ffffffff-" + "9" * 400, "é", "-1"])
@@ -169,7 +169,9 @@ def test_a_handshake_that_is_none_is_told(server: str, chat: Conversation) -> No
     upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
     version = {"Sec-WebSocket-Version": "1", "Sec-WebSocket-Key": "eA=="}
     for headers in (upgrade, upgrade | version, upgrade | {"Sec-WebSocket-Version": "13"}):
-        problem(requests.get(address(server, chat, "/socket"), headers=headers, timeout=10), 400, "bad_handshake")
+        assert problem(
+            requests.get(address(server, chat, "/socket"), headers=headers, timeout=10), 400, "bad_handshake"
+        )
 
 
 def test_an_expired_conversation_is_not_found(server: str, store: Store) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from browser import NEEDED, NETWORK, Visit, begin, box, conversation, messages, send
+from browser import NEEDED, NETWORK, Visit, ask, begin, box, conversation, messages, send
 from model_stub import ModelStub
 from playwright.sync_api import expect
 from replies import BRIEF
@@ -40,10 +40,7 @@ def test_a_reply_grows_and_survives_a_reload(server: str, store: Store, visit: V
 
 def test_stop_stops_what_runs_and_cancel_withdraws_what_waits(server: str, store: Store, visit: Visit) -> None:
     page = visit.page(server)
-    send(page, "one")
-    chat = conversation(page, store)
-    turn = begin(store, chat)
-    turn.emit("Half a")
+    turn = ask(page, store, "one", "Half a")
     send(page, "two")
     expect(page.get_by_text("Waiting, number 2 in line")).to_be_visible()
     page.get_by_role("button", name="Cancel").click()
@@ -56,7 +53,7 @@ def test_stop_stops_what_runs_and_cancel_withdraws_what_waits(server: str, store
     turn.finish("stopped")
     expect(page.get_by_text("Stopped before the end.")).to_be_visible()
     page.get_by_role("button", name="Try again").click()
-    begin(store, chat).finish("completed", "A whole one")
+    begin(store, conversation(page, store)).finish("completed", "A whole one")
     expect(page.locator(".markdown")).to_have_text("A whole one")
 
 
@@ -362,10 +359,7 @@ def test_replies_and_code_can_be_copied(server: str, store: Store, visit: Visit)
 
 def test_a_tab_that_was_frozen_catches_up_when_it_is_looked_at_again(server: str, store: Store, visit: Visit) -> None:
     page = visit.page(server)
-    send(page, "Hi")
-    chat = conversation(page, store)
-    turn = begin(store, chat)
-    turn.emit("Hel")
+    turn = ask(page, store, "Hi", "Hel")
     expect(messages(page, "Parley")).to_have_text("Hel")
     # As from the back-forward cache: the hub has forgotten the page, and hears of it again.
     page.evaluate("window.dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))")

@@ -26,6 +26,10 @@ def sign_in(page: Page, name: str, password: str = PASSWORD) -> None:
     page.get_by_role("button", name="Guest").click()
     page.get_by_role("menuitem", name="Sign in").click()
     page.get_by_label("Name").fill(name)
+    give_password(page, password)
+
+
+def give_password(page: Page, password: str = PASSWORD) -> None:
     page.get_by_label("Password").fill(password)
     page.keyboard.press("Enter")
 
@@ -69,8 +73,7 @@ def test_a_wrong_password_is_told_and_signing_out_leaves_nothing_behind(
     sign_in(page, ada, "not the horse")
     expect(page.get_by_role("alert")).to_have_text("Name or password is wrong.")
     visit.forgive(NETWORK)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.keyboard.press("Enter")
+    give_password(page)
     talk(page, store, "A secret")
     box(page).fill("Half a secret")
     page.get_by_role("button", name=ada).click()
@@ -97,8 +100,7 @@ def test_a_session_that_ends_in_mid_typing_loses_nothing(server: str, ada: str, 
     for tab in (page, other):
         expect(tab.get_by_role("dialog", name="Please sign in again")).to_be_visible()
         expect(tab.get_by_text("Signed out")).to_be_visible()
-    page.get_by_label("Password").fill(PASSWORD)
-    page.keyboard.press("Enter")
+    give_password(page)
     for tab in (page, other):
         expect(tab.get_by_role("dialog")).to_be_hidden()
         expect(tab.get_by_text("Connected")).to_be_visible()
@@ -122,8 +124,7 @@ def test_what_is_sent_after_the_sessions_end_goes_out_after_the_next_login(
     send(page, "Can you hear me?")
     expect(page.get_by_text("Waits for you to sign in")).to_be_visible()
     page.get_by_role("button", name="Sign in").click()
-    page.get_by_label("Password").fill(PASSWORD)
-    page.keyboard.press("Enter")
+    give_password(page)
     begin(store, conversation(page, store)).finish("completed", "Now I do.")
     expect(page.locator(".markdown")).to_have_text(["Fine.", "Now I do."])
     visit.forgive(NETWORK)

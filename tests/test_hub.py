@@ -87,7 +87,7 @@ def test_without_a_position_the_first_event_is_a_reset(store: Store, hub: Hub, c
     reader = Reader(hub, chat)
     wait_for(lambda: reader.kinds() == ["reset"])
     turn(store, chat, "b")
-    wait_for(lambda: reader.kinds() == ["reset", "accepted", "started", "delta", "completed"])
+    assert wait_for(lambda: reader.kinds() == ["reset", "accepted", "started", "delta", "completed"])
 
 
 def test_events_between_subscribing_and_reading_come_once(store: Store, hub: Hub, chat: Conversation) -> None:
@@ -124,7 +124,7 @@ def test_an_event_that_pubsub_lost_is_found_by_looking(
     base = next(key for key in store.client.keys("*:log")).removesuffix(":log")
     store.client.hincrby(f"{base}:run", "n", 1)
     store.client.xadd(f"{base}:log", {"type": "accepted", "data": "{}"}, id="0-2")
-    wait_for(lambda: [event.position.n for event in reader.seen] == [1, 2])
+    assert wait_for(lambda: [event.position.n for event in reader.seen] == [1, 2])
     hub.leave()
     hub.join()
 

@@ -236,7 +236,7 @@ def test_every_part_that_is_killed_comes_back_and_the_next_message_is_answered(h
     commands = {"worker": "celery", "model": "gptj.server", "web": "gunicorn", "store": "valkey-server"}
     for name, command in commands.items():
         service.kill(name, command)
-        wait_for(lambda: is_ready(service.url))
+        assert wait_for(lambda: is_ready(service.url))
         service.converse()
 
 

@@ -78,7 +78,7 @@ def test_a_part_that_ends_by_itself_is_started_again(supervise: Supervise, tmp_p
     mark = tmp_path / "mark"
     process = supervise(f"sh -c 'while ! rm {mark} 2>/dev/null; do sleep 0.05; done; exit 7'")
     mark.touch()
-    wait_for(lambda: "part0 ended with status 7; it starts again in 0.5 s." in process.log.read_text())
+    assert wait_for(lambda: "part0 ended with status 7; it starts again in 0.5 s." in process.log.read_text())
 
 
 def test_what_a_killed_part_leaves_behind_is_killed_before_it_starts_again(supervise: Supervise) -> None:
@@ -88,7 +88,7 @@ def test_what_a_killed_part_leaves_behind_is_killed_before_it_starts_again(super
     children = leader.children()
     leader.kill()
     wait_for(lambda: all_gone(children))
-    wait_for(lambda: len(descendants(process)) == 4)
+    assert wait_for(lambda: len(descendants(process)) == 4)
 
 
 def test_starts_are_put_off_longer_each_time_until_the_part_was_healthy() -> None:
@@ -133,7 +133,7 @@ def test_nothing_is_left_behind_when_the_supervisor_is_killed(supervise: Supervi
     wait_for(lambda: len(descendants(process)) >= 5)
     processes = descendants(process)
     process.end(signal.SIGKILL)
-    wait_for(lambda: all_gone(processes))
+    assert wait_for(lambda: all_gone(processes))
 
 
 def test_a_guardian_that_was_killed_is_replaced(supervise: Supervise) -> None:
@@ -142,7 +142,7 @@ def test_a_guardian_that_was_killed_is_replaced(supervise: Supervise) -> None:
     wait_for(lambda: "there is a new one" in process.log.read_text())
     processes = descendants(process)
     process.end(signal.SIGKILL)
-    wait_for(lambda: all_gone(processes))
+    assert wait_for(lambda: all_gone(processes))
 
 
 def test_a_part_that_fails_before_all_is_ready_ends_the_start_with_one_line(supervise: Supervise) -> None:
@@ -155,7 +155,7 @@ def test_a_part_that_fails_before_all_is_ready_ends_the_start_with_one_line(supe
 
 def test_the_output_of_a_part_is_printed_with_its_name(supervise: Supervise) -> None:
     process = supervise("sh -c 'echo hello; sleep 1000'")
-    wait_for(lambda: "part0  | hello\n" in process.log.read_text())
+    assert wait_for(lambda: "part0  | hello\n" in process.log.read_text())
 
 
 def test_the_supervisor_ends_when_nobody_reads_what_it_says(tmp_path: Path) -> None:
@@ -178,4 +178,4 @@ def test_the_supervisor_ends_when_make_was_killed(tmp_path: Path) -> None:
     processes = descendants(make)
     make.popen.kill()
     make.popen.wait()
-    wait_for(lambda: all_gone(processes))
+    assert wait_for(lambda: all_gone(processes))

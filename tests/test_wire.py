@@ -106,5 +106,5 @@ def test_a_client_that_takes_nothing_any_more_is_given_up(
 
     sender = Thread(target=send)
     sender.start()
-    wait_for(lambda: gone, within_s=15)
+    assert wait_for(lambda: gone, within_s=15)
     sender.join()
