@@ -73,7 +73,7 @@ def turn(store: Store, chat: Conversation, *pieces: str) -> None:
 
 def test_two_readers_see_the_same_events_once_and_in_order(store: Store, hub: Hub, chat: Conversation) -> None:
     readers = [Reader(hub, chat, start(chat)) for _ in range(2)]
-    assert all(reader.live.wait(10) for reader in readers)
+    assert all(reader.live.wait(30) for reader in readers)
     for _ in range(3):
         turn(store, chat, "a", "b", "c")
     for reader in readers:

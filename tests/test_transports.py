@@ -295,7 +295,7 @@ def test_lost_connections_to_redis_leave_no_hole_while_clients_come_and_go(
     watcher = iter(TRANSPORTS["sse"](server, chat.id, start(chat)))
     for thread in threads:
         thread.start()
-    for n in range(12):
+    for n in range(8):
         store.client.client_kill_filter(_type="pubsub")
         chat.accept(f"m{n}")
         assert next(watcher)["data"]["message"]["text"] == f"m{n}"
