@@ -14,9 +14,11 @@ from services import ROOT, Process, python, wait_for
 
 from supervisor import FIRST_DELAY_S, HEALTHY_S, LONGEST_DELAY_S, Part
 
+# Tests that run under nohup hand its deafness to SIGHUP on, which the supervisor would heed.
 CODE = """
-import os, sys
+import os, signal, sys
 from supervisor import CannotStart, Part, Supervisor
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 def answers():
     return os.environ["ANSWERS"] == "yes"
 parts = [Part(f"part{n}", command, os.environ, answers, ends_within_s=1) for n, command in enumerate(sys.argv[1:])]
