@@ -3,8 +3,9 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from threading import Event as Flag
 from threading import Lock, Thread
 
@@ -35,11 +36,10 @@ class Hub:
         self._lock = Lock()
         self._servers: list[Server] = []
         self._lives: dict[Server, Live] = {}
-        self._hearing: dict[Server, Thread] = {}
+        self._threads: dict[Server | None, Thread] = {}
         self.left = Flag()
-        self._threads = [Thread(target=work, daemon=True, name="hub") for work in (self._hear_all, self._look)]
-        for thread in self._threads:
-            thread.start()
+        self._first = Thread(target=self._keep_all, daemon=True, name="hub")
+        self._first.start()
 
     def admit(self, conversation: Conversation) -> None:
         """Raise TooManyStreams when the conversation, or the address that it is watched from, has its share."""
@@ -97,7 +97,8 @@ class Hub:
 
     def join(self) -> None:
         """Wait until the threads of a hub that was told to leave have ended."""
-        for thread in [*self._threads, *self._hearing.values()]:
+        self._first.join()
+        for thread in self._threads.values():
             thread.join()
 
     @contextmanager
@@ -133,16 +134,21 @@ class Hub:
         except StoreUnavailable:
             log.warning("the hub's connection to Redis is lost")
 
-    def _hear_all(self) -> None:
-        """See to it that every server is heard, also those that join a cluster or take over."""
+    def _keep_all(self) -> None:
+        """See to it that every server is heard, also those that join a cluster or take over, and that we look."""
         while not self.left.is_set():
+            self._keep(None, self._look)
             with suppress(StoreUnavailable):
                 self._servers = self._store.servers()
                 for server in self._servers:
-                    if server not in self._hearing or not self._hearing[server].is_alive():
-                        self._hearing[server] = Thread(target=self._hear, args=(server,), daemon=True, name="hub")
-                        self._hearing[server].start()
+                    self._keep(server, partial(self._hear, server))
             self.left.wait(AGAIN_S)
+
+    def _keep(self, of: Server | None, work: Callable[[], None]) -> None:
+        """Start the thread, anew where a mistake has ended it: without it streams would hear of nothing."""
+        if of not in self._threads or not self._threads[of].is_alive():
+            self._threads[of] = Thread(target=work, daemon=True, name="hub")
+            self._threads[of].start()
 
     def _hear(self, server: Server) -> None:
         """Keep a connection and hand out what comes over it, until the server has none of the keys any more."""
@@ -158,9 +164,6 @@ class Hub:
             except StoreUnavailable:
                 self._store.forget()
                 log.warning("the hub has lost Redis and tries again")
-            except Exception:
-                # Whatever it was: without this loop no stream of this process would hear of anything.
-                log.exception("the hub failed and tries again")
             finally:
                 with self._lock:
                     dead = self._lives.pop(server, None)

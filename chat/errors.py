@@ -25,6 +25,10 @@ class StoreUnavailable(ChatError, code="store_unavailable", retryable=True):
     """The store does not answer; try again in a moment."""
 
 
+class StoreRefused(Exception):
+    """The store refuses a command: a mistake of ours or in the data, of which no caller can make anything."""
+
+
 class StoreUnsuitable(ChatError, code="store_unsuitable"):
     """This Redis has no JSON commands, or is older than 7: use Redis 8, Redis Stack 7, or Valkey with RedisJSON."""
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-import redis
 
 from chat import keys
 from chat.accounts import plain
+from chat.errors import StoreRefused
 from chat.store import Store
 
 # Where a conversation's texts are in its document; of a very long one only the newest are searched.
@@ -52,7 +52,7 @@ class Search:
         below = "+inf" if before is None else f"({before}"
         if words and not _UNSPACED.search("".join(words)):
             # Where the server has no RediSearch, each of them may hold the words.
-            with suppress(redis.ResponseError):
+            with suppress(StoreRefused):
                 return self._indexed(words, below, most)
         command = ("ZREVRANGEBYSCORE", keys.account(self.account).chats, below, "-inf", "WITHSCORES", "LIMIT", 0, most)
         found = self.store.execute(*command)
@@ -66,9 +66,9 @@ class Search:
     def _indexed(self, words: list[str], below: str, most: int) -> list[Row]:
         try:
             return self._search(words, below, most)
-        except redis.ResponseError:
+        except StoreRefused:
             # There is no index yet; or there is one now, as somebody else makes it.
-            with suppress(redis.ResponseError):
+            with suppress(StoreRefused):
                 self.store.execute("FT.CREATE", _INDEX, *_SCHEMA.split(), key=self._at)
             return self._search(words, below, most)
 

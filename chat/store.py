@@ -182,14 +182,12 @@ def _send(command: tuple[str | int, ...], client: Any) -> Any:
 
 
 def guarded(call: Callable[[], T]) -> T:
-    """Call Redis; its being away, full, read-only or loading becomes StoreUnavailable."""
+    """Call Redis; its being away, full, read-only or loading becomes StoreUnavailable, all else StoreRefused."""
     # The class says enough: the message may hold an address with a password.
     try:
         return call()
     except redis.RedisError as error:
-        if _passes(error):
-            raise errors.StoreUnavailable() from error
-        raise
+        raise (errors.StoreUnavailable if _passes(error) else errors.StoreRefused)() from error
 
 
 def _passes(error: redis.RedisError) -> bool:
@@ -203,10 +201,10 @@ def check(store: Store) -> None:
         # Not the name of a key that exists, such as that of the Celery queue.
         store.execute("JSON.GET", "parley:no-such-document")
         store.execute("SPUBLISH", "parley:nobody-listens", "")
-    except redis.exceptions.NoPermissionError as error:
-        raise errors.StoreUnsuitable(f"This user of Redis may not do what is needed: {error}.") from error
-    except redis.ResponseError as error:
-        raise errors.StoreUnsuitable() from error
+    except errors.StoreRefused as error:
+        denied = error.__cause__ if isinstance(error.__cause__, redis.exceptions.NoPermissionError) else None
+        told = f"This user of Redis may not do what is needed: {denied}." if denied else ""
+        raise errors.StoreUnsuitable(told) from error
 
 
 @cache

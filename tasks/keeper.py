@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from threading import Semaphore, Thread
 
 from chat import keys, turns
 from chat.config import Config
-from chat.errors import StoreUnavailable
+from chat.errors import StoreRefused, StoreUnavailable
 from chat.store import Store
 from tasks.writing import Writing
 
@@ -57,15 +58,18 @@ class Keeper:
             del self._writings[writing.turn.fence]
 
     def _forever(self, work: Callable[[], None], every_s: float) -> None:
-        while True:
-            try:
-                work()
-            except StoreUnavailable:
-                log.warning("Redis cannot be reached")
-            except Exception:
-                # Whatever it was: without this loop every turn of this worker would lose its lease.
-                log.exception("%s failed", work.__name__)
-            time.sleep(every_s)
+        try:
+            while True:
+                try:
+                    work()
+                except StoreUnavailable:
+                    log.warning("Redis cannot be reached")
+                except StoreRefused:
+                    log.exception("%s failed", work.__name__)
+                time.sleep(every_s)
+        finally:
+            # A mistake of ours: turns would lose their leases, or lost work stay lost. This process shall begin anew.
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def _renew(self) -> None:
         writings = dict(self._writings)

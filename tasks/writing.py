@@ -47,16 +47,16 @@ class Writing:
             self._reply.close()
 
     def _read(self) -> None:
+        ended: tuple[str, str | ModelError] = "error", ModelBroke()
         try:
             for piece in self._reply:
                 self._heard.put(("text", piece))
-            self._heard.put(("done", ""))
+            ended = "done", ""
         except ModelError as error:
-            self._heard.put(("error", error))
-        except Exception:
-            # Nobody else would end this turn: its lease is renewed for as long as it is written.
-            log.exception("reading the model failed")
-            self._heard.put(("error", ModelBroke()))
+            ended = "error", error
+        finally:
+            # After a mistake of ours too: nobody else would end this turn, whose lease is renewed while it is written.
+            self._heard.put(ended)
 
     def _write(self) -> tuple[str, str | ModelError, str]:
         """Emit what is heard until something ends it: what, more about it, and the text not yet emitted."""

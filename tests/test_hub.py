@@ -1,6 +1,7 @@
 """The hub against a real store: whoever follows a conversation misses nothing and sees nothing twice."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from threading import Event as Flag
 from threading import Thread
@@ -11,8 +12,9 @@ from services import wait_for
 import app.hub
 from app.hub import Hub
 from app.watch import QUEUE_MAX, Watch
+from chat import keys
 from chat.conversation import Conversation
-from chat.errors import ConversationGone
+from chat.errors import ConversationGone, LoginRequired
 from chat.events import Event, Position
 from chat.sessions import Login
 from chat.store import Store
@@ -125,6 +127,28 @@ def test_an_event_that_pubsub_lost_is_found_by_looking(
     store.client.hincrby(f"{base}:run", "n", 1)
     store.client.xadd(f"{base}:log", {"type": "accepted", "data": "{}"}, id="0-2")
     assert wait_for(lambda: [event.position.n for event in reader.seen] == [1, 2])
+    hub.leave()
+    hub.join()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_what_ends_the_looking_by_mistake_ends_it_for_a_moment(
+    store: Store, chat: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.hub, "LOOK_S", 0.05)
+    monkeypatch.setattr(app.hub, "AGAIN_S", 0.05)
+    # What is no account makes the question whether its sessions live one that Redis refuses.
+    account = keys.account("ada").document
+    store.client.set(account, "broken")
+    store.client.set("session:1", "{}")
+    hub = Hub(store)
+    reader = Reader(hub, replace(chat, session=Login("ada", 1, "session:1")))
+    assert reader.live.wait(10)
+    looking = hub._threads[None]
+    wait_for(lambda: not looking.is_alive())
+    store.client.delete(account)
+    wait_for(reader.ended)
+    assert isinstance(reader.error, LoginRequired)
     hub.leave()
     hub.join()
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,7 +13,7 @@ import requests
 from conftest import worker
 from model_stub import ModelStub
 from replies import BRIEF, ended, events, kinds, partial
-from services import Process, free_port, valkey, wait_for
+from services import ROOT, Process, free_port, python, valkey, wait_for
 
 from chat import keys
 from chat.config import Config
@@ -199,6 +200,14 @@ def test_a_conversation_that_cannot_be_answered_stands_in_nobodys_way(
 def test_a_worker_ends_in_time_also_when_redis_hangs(end_without_redis: Future[float]) -> None:
     """The promise is 25 seconds."""
     assert end_without_redis.result() < 50
+
+
+def test_a_mistake_in_what_renews_and_sweeps_ends_the_worker(chat: Conversation, config: Config) -> None:
+    chat.accept("Hi")
+    keeper = f"Keeper(Config(redis_url={config.redis_url!r}, sweep_s=0.1), lambda _: 1 / 0, print)"
+    names = "from time import sleep; from chat.config import Config; from tasks.keeper import Keeper"
+    ended = subprocess.run(python("-c", f"{names}; {keeper}.start(); sleep(60)"), cwd=ROOT, capture_output=True)
+    assert ended.returncode == -signal.SIGTERM
 
 
 def test_a_wrong_setting_ends_the_start_with_one_line(start_worker: Start) -> None:
