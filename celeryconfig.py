@@ -40,3 +40,4 @@ def log(**_: Any) -> None:
     """Log in the worker as the web process does, from its first warning on, instead of as Celery would."""
     logging.captureWarnings(True)
     dictConfig(logs.settings(_config))
+    logs.catch()

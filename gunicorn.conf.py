@@ -92,6 +92,10 @@ if _own not in os.environ.get("PROMETHEUS_MULTIPROC_DIR", ""):
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix=_own)
 
 
+def post_fork(server: Any, worker: Any) -> None:
+    logs.catch()
+
+
 def child_exit(server: Any, worker: Any) -> None:
     """Count the streams of a process that has ended no more."""
     # Imported only now, as it reads the place when it is imported, and before gevent has replaced what it uses.

@@ -6,7 +6,10 @@ No conversation's id is written in full, whoever logs it: to guests' conversatio
 import json
 import logging
 import re
+import threading
 from typing import Any
+
+from gevent.hub import Hub
 
 from chat.config import Config
 from chat.events import iso
@@ -15,12 +18,29 @@ from chat.trace import request_id
 OURS = ("app", "chat", "gptj", "tasks", "wsgi")
 _ID = re.compile(r"\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 
+log = logging.getLogger(__name__)
+
+
+def catch() -> None:
+    """Have what ends a thread or a greenlet logged like all else; by themselves they print it on many lines."""
+    threading.excepthook = lambda args: _uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+    Hub.print_exception = lambda hub, context, *error: _uncaught(*error)
+
+
+def _uncaught(*error: Any) -> None:
+    log.error("a thread was ended by a mistake", exc_info=error)
+
+
+def _scrubbed(text: str) -> str:
+    """The text without ids in full, but for the request's own, which some routers give the same form."""
+    return _ID.sub(lambda found: found[0] if found[0] == request_id.get() else f"{found[1]}…", text)
+
 
 class Text(logging.Formatter):
     """`2026-11-20T10:00:15.845Z INFO chat.trace: turn 5c3e90b1 accepted [request 9f86d081]`"""
 
     def format(self, record: logging.LogRecord) -> str:
-        return _ID.sub(r"\1…", super().format(record))
+        return _scrubbed(super().format(record))
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
         return iso(record.created)
@@ -47,7 +67,7 @@ class Json(Text):
             line |= record.args
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return _ID.sub(r"\1…", json.dumps(line, ensure_ascii=False, default=str))
+        return _scrubbed(json.dumps(line, ensure_ascii=False, default=str))
 
 
 def settings(config: Config) -> dict[str, Any]:

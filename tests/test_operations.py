@@ -4,12 +4,14 @@ import json
 import os
 import re
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psutil
 import pytest
@@ -17,8 +19,9 @@ import requests
 from flask.testing import FlaskClient
 from model_stub import ModelStub
 from prometheus_client.parser import text_string_to_metric_families
-from services import ROOT, Process, free_port, valkey, wait_for
+from services import ROOT, Process, free_port, python, valkey, wait_for
 from transports import Socket, Sse
+from websockets.sync.client import connect
 
 from app import create_app
 from app.metrics import LIMITS_MS
@@ -231,15 +234,34 @@ def test_a_turn_that_ends_by_its_third_strike_is_told_in_the_log(
 def test_an_error_of_ours_is_logged_on_one_line_without_the_conversations_id(
     start_web: StartWeb, store: Store, chat: Conversation, tmp_path: Path
 ) -> None:
+    """In a thread beside that of the request, too; a request's own id stays, though it has the same form."""
     server, web = start_web(LOG_FORMAT="json")
-    # A document that nobody can read: the script fails in a way that nobody foresaw.
-    store.client.execute_command("JSON.SET", keys.conversation(chat.id)[0], "$", '"broken"')
-    answer = requests.get(f"{server}/api/conversations/{chat.id}", timeout=10)
-    assert (answer.status_code, answer.json()["code"]) == (500, "internal")
-    (told,) = [line for line in lines(web) if "traceback" in line]
-    assert told["request"] == answer.headers["X-Request-ID"] and chat.id[:8] in told["message"]
+    request = {"X-Request-ID": str(uuid4())}
+    with connect(f"{server.replace('http', 'ws', 1)}/api/conversations/{chat.id}/socket") as ws:
+        ws.recv(timeout=10)
+        # A document that nobody can read: the script fails in a way that nobody foresaw.
+        store.client.execute_command("JSON.SET", keys.conversation(chat.id)[0], "$", '"broken"')
+        answer = requests.get(f"{server}/api/conversations/{chat.id}", headers=request, timeout=10)
+        assert (answer.status_code, answer.json()["code"]) == (500, "internal")
+        ws.send(json.dumps({"type": "send", "id": "m1", "text": "Hi"}))
+        wait_for(lambda: len([line for line in lines(web) if "traceback" in line]) == 2)
+    told, beside = [line for line in lines(web) if "traceback" in line]
+    assert told["request"] == answer.headers["X-Request-ID"] == request["X-Request-ID"]
+    assert "accept" in beside["traceback"]
+    assert chat.id[:8] in told["message"]
     assert chat.id not in web.log.read_text()
     web.log.write_text("")  # conftest looks for tracebacks, and this one was wanted
+
+
+def test_what_ends_a_greenlet_is_logged_like_all_else() -> None:
+    names = "import gevent, logs, logging.config; from chat.config import Config"
+    told = f"{{}}['{uuid4()}']"
+    code = f"{names}; logging.config.dictConfig(logs.settings(Config(log_format='json'))); logs.catch()"
+    ended = subprocess.run(
+        python("-c", f"{code}; gevent.spawn(lambda: {told}).join()"), cwd=ROOT, capture_output=True, text=True
+    )
+    (line,) = map(json.loads, ended.stderr.splitlines())
+    assert line["level"] == "error" and "…" in line["traceback"].splitlines()[-1]
 
 
 # --- which part is down ---
