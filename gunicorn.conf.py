@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -64,6 +65,16 @@ class Worker(GeventWorker):  # type: ignore[misc]
             connection.throw(limit)
 
 
+def clear_left() -> None:
+    """Remove what masters of this user have left behind that were killed."""
+    for left in Path(tempfile.gettempdir()).glob("parley-metrics-*-*"):
+        if left.stat().st_uid == os.getuid():
+            try:
+                os.kill(int(left.name.split("-")[2]), 0)
+            except ProcessLookupError:
+                shutil.rmtree(left, ignore_errors=True)
+
+
 try:
     # Not "config": gunicorn has a setting of that name.
     settings = from_environ()
@@ -89,6 +100,7 @@ control_socket_disable = True
 # Where the processes of this master leave what /metrics adds up: a new place for each master, the same after a reload.
 _own = f"parley-metrics-{os.getpid()}-"
 if _own not in os.environ.get("PROMETHEUS_MULTIPROC_DIR", ""):
+    clear_left()
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix=_own)
 
 
