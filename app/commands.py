@@ -1,6 +1,6 @@
 """`flask --app wsgi accounts …`: accounts as the people who run the server manage them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import click
@@ -9,6 +9,7 @@ from marshmallow import ValidationError
 
 from app import schemas
 from app.parts import parts
+from chat.accounts import Accounts
 from chat.chats import delete_account
 from chat.errors import ChatError, LoginFailed
 
@@ -21,9 +22,7 @@ blueprint.cli.help = "Make, list and delete accounts, and set their passwords."
 @click.password_option()
 def add(name: str, password: str) -> None:
     """Make an account, also where registration is closed."""
-    with _told(name):
-        schemas.Credentials().load({"name": name, "password": password})
-        parts().accounts.create(name, password)
+    _set(Accounts.create, name, password)
 
 
 @blueprint.cli.command("list")
@@ -40,9 +39,7 @@ def list_all() -> None:
 @click.password_option()
 def reset_password(name: str, password: str) -> None:
     """Set an account's password and end all its sessions."""
-    with _told(name):
-        schemas.Credentials().load({"name": name, "password": password})
-        parts().accounts.set_password(name, password)
+    _set(Accounts.set_password, name, password)
 
 
 @blueprint.cli.command("delete")
@@ -52,6 +49,12 @@ def delete(name: str) -> None:
     """Delete an account with all that belongs to it."""
     with _told(name):
         delete_account(parts().store, name)
+
+
+def _set(change: Callable[[Accounts, str, str], object], name: str, password: str) -> None:
+    with _told(name):
+        schemas.Credentials().load({"name": name, "password": password})
+        change(parts().accounts, name, password)
 
 
 @contextmanager

@@ -7,13 +7,11 @@ from flask import Blueprint, Response, request
 from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException
 
-from app import apology
+from app import apology, rates
 from app.api import find
 from app.logins import check
 from app.parts import parts
 from app.problems import retry_after, status_of
-from app.rates import accept
-from app.rates import check as check_rate
 from app.schemas import NAME_MAX_CHARS, check_text
 from app.sockets import PING_S, WebSocket, converse, route
 from chat.conversation import Conversation, Json
@@ -42,7 +40,7 @@ def token() -> Json:
         check_text(name, NAME_MAX_CHARS)
     except ValidationError as error:
         raise ValidationError("Enter a valid name") from error
-    check_rate("conversations")
+    rates.check("conversations")
     return _session(Conversation.create(parts().store, name).snapshot(), [])
 
 
@@ -91,7 +89,7 @@ def _hear(ws: WebSocket, conversation: Conversation, text: str | bytes) -> None:
         if isinstance(text, bytes):
             raise ValidationError("It must be text.")
         check(conversation)
-        accept(conversation, check_text(text, parts().config.message_max_chars))
+        rates.accept(conversation, check_text(text, parts().config.message_max_chars))
     except (ValidationError, ChatError) as error:
         ws.send(dumps({"id": str(uuid4()), "msg": apology.refusal(error), "timestamp": iso(time.time())}))
     else:

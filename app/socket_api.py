@@ -6,10 +6,10 @@ import orjson
 from flask import Blueprint, request
 from marshmallow import Schema, ValidationError
 
+from app import rates
 from app.api import find
 from app.logins import check
 from app.parts import parts
-from app.rates import accept
 from app.schemas import SendFrame, StopFrame, in_words
 from app.sockets import PING_S, WebSocket, converse, route
 from app.stream import as_json
@@ -66,7 +66,7 @@ def _obey(conversation: Conversation, frame: Any) -> Json:
     check(conversation)
     if frame["type"] == "stop":
         return {"outcome": conversation.stop(frame["message_id"])}
-    accepted = accept(conversation, frame["text"], frame["id"])
+    accepted = rates.accept(conversation, frame["text"], frame["id"])
     return {"outcome": accepted.outcome, "position": accepted.position}
 
 
