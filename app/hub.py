@@ -5,7 +5,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from threading import Event as Flag
 from threading import Lock, Thread
 
@@ -141,13 +140,13 @@ class Hub:
             with suppress(StoreUnavailable):
                 self._servers = self._store.servers()
                 for server in self._servers:
-                    self._keep(server, partial(self._hear, server))
+                    self._keep(server, self._hear, server)
             self.left.wait(AGAIN_S)
 
-    def _keep(self, of: Server | None, work: Callable[[], None]) -> None:
+    def _keep(self, of: Server | None, work: Callable[..., None], *args: Server) -> None:
         """Start the thread, anew where a mistake has ended it: without it streams would hear of nothing."""
         if of not in self._threads or not self._threads[of].is_alive():
-            self._threads[of] = Thread(target=work, daemon=True, name="hub")
+            self._threads[of] = Thread(target=work, args=args, daemon=True, name="hub")
             self._threads[of].start()
 
     def _hear(self, server: Server) -> None:

@@ -33,7 +33,8 @@ def check(what: str) -> None:
 
 def check_turn(conversation: Conversation) -> dict[str, int]:
     """Count a turn that is asked for, and return under which names. Raises RateLimited."""
-    limits = _limits("messages", conversation.address, conversation.viewer, conversation.id)
+    # With who asks, as nobody knows yet whether it is theirs: a stranger must not use up the owner's share.
+    limits = _limits("messages", conversation.address, conversation.viewer, f"{conversation.id}|{conversation.viewer}")
     rates.count(conversation.store, limits)
     return limits
 
@@ -56,7 +57,5 @@ def accept(conversation: Conversation, text: str, message_id: str | None = None)
 def _limits(what: str, address: str, account: str, conversation: str = "") -> dict[str, int]:
     most: int = getattr(parts().config, f"rate_{what}")
     wide = WIDER * most if conversation else most
-    # With who asks, as nobody knows yet whether it is theirs: a stranger must not use up the owner's share.
-    here = conversation and f"{conversation}|{account}"
-    limits = {("conversation", here): most, ("account", account): wide, ("address", address): wide}
+    limits = {("conversation", conversation): most, ("account", account): wide, ("address", address): wide}
     return {f"{what}|{kind}|{name}": limit for (kind, name), limit in limits.items() if name and limit}

@@ -26,11 +26,8 @@ from tasks.writing import Writing
 PATIENCE_S = 20
 
 # Who can write to the broker may look at a worker, as `celery status`, `inspect` and Flower do, but not command it.
-SHOWN = {
-    "active", "active_queues", "clock", "conf", "disable_events", "enable_events", "heartbeat", "ping",
-    "query_task", "registered", "report", "reserved", "revoked", "scheduled", "stats",
-}  # fmt: skip
-for command in {*Panel.data} - SHOWN:
+LOOKS = {name for name, of in Panel.meta.items() if of.type == "inspect"} | {"enable_events", "disable_events"}
+for command in {*Panel.data} - LOOKS | {"hello", "memdump", "memsample", "objgraph"}:
     del Panel.data[command]
 
 log = logging.getLogger(__name__)
@@ -59,10 +56,8 @@ class Ring(Request):
 def answer(conversation_id: str) -> None:
     """Answer the next message of a conversation, if there is one and no other worker does."""
     worker, turn = _worker, None
-    if worker is None or worker.keeper.leaving.is_set():
-        return
-    if not worker.keeper.seats.acquire(blocking=False):
-        # Full, with what the sweep has taken up; it will ring again.
+    # Where it is full, with what the sweep has taken up, the sweep will ring again.
+    if worker is None or worker.keeper.leaving.is_set() or not worker.keeper.seats.acquire(blocking=False):
         return
     try:
         turn = Turn.begin(worker.store, conversation_id)

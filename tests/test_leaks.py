@@ -239,7 +239,7 @@ class TestWhoCanWriteToTheBroker:
             assert "error" not in found, look
         commands = {name for name, of in Panel.meta.items() if of.type == "control"}
         assert {"shutdown", "pool_shrink", "cancel_consumer", "revoke", "time_limit"} <= commands
-        for command in {*commands, "memdump", "objgraph"} - {"enable_events", "disable_events", "heartbeat"}:
+        for command in {*commands, "hello", "objgraph"} - {"enable_events", "disable_events"}:
             [answer] = control.broadcast(command, reply=True, timeout=5, limit=1)
             assert "KeyError" in str(answer), (command, answer)
         assert self._answers(redis_url, store) and rung.popen.poll() is None

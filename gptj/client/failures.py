@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Iterator
 from http.client import HTTPException, RemoteDisconnected
 from typing import Any
 
@@ -65,12 +64,9 @@ def told(value: dict[str, Any], secrets: list[str]) -> ModelError:
 def one_line(value: Any, secrets: list[str]) -> str:
     """A server's words, short and on one line; nothing if they repeat a secret, or a piece of one."""
     said = " ".join(value.split())[:_DETAIL_CHARS] if isinstance(value, str) else ""
-    return "" if any(piece in said for secret in secrets if len(secret) > 3 for piece in _pieces(secret)) else said
-
-
-def _pieces(secret: str) -> Iterator[str]:
-    text = " ".join(secret.split())
-    return (text[n : n + _PIECE_CHARS] for n in range(max(1, len(text) - _PIECE_CHARS + 1)))
+    lines = (" ".join(secret.split()) for secret in secrets if len(secret) > 3)
+    pieces = (line[n : n + _PIECE_CHARS] for line in lines for n in range(max(1, len(line) - _PIECE_CHARS + 1)))
+    return "" if any(piece in said for piece in pieces) else said
 
 
 def _object(body: bytes) -> dict[str, Any]:
