@@ -18,7 +18,7 @@ from tasks.writing import Writing
 # A worker that is told to end has 25 seconds, of which Celery's own end takes up to five.
 LEAVE_S = 18.0
 # For so long a conversation that was rung for counts as rung for.
-HEARD_S = 10.0
+HEARD_S = 10
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,6 @@ class Keeper:
         # A connection of its own: a renewal must not wait until a busy pool has one to spare.
         self._store = Store(config)
         self._writings: dict[str, Writing] = {}
-        self._rung: dict[str, float] = {}
         self._left_at = 0.0
         # Whoever answers holds one of them, whether Celery has brought the ring or the sweep.
         self.seats = Semaphore(config.worker_concurrency)
@@ -92,13 +91,11 @@ class Keeper:
         free = self._config.worker_concurrency - len(self._writings)
         if free <= 0:
             return
-        now = time.monotonic()
-        self._rung = {name: at for name, at in self._rung.items() if now - at < HEARD_S}
         for conversation_id in turns.sweep(self._store):
-            if conversation_id in self._rung and free > 0:
-                # Rung for, and nobody came: the broker is away, or this worker's connection to it.
+            mark = f"{keys.conversation(conversation_id)[0]}:rung"
+            if free > 0 and not self._store.execute("SET", mark, "", "EX", HEARD_S, "NX"):
+                # Rung for, by whichever worker, and nobody came: the broker is away, or has lost the ring.
                 free -= 1
                 Thread(target=self._answer, args=(conversation_id,), daemon=True, name="answer").start()
             else:
-                self._rung.setdefault(conversation_id, now)
                 self._ring(conversation_id)

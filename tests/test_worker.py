@@ -19,6 +19,7 @@ from chat import keys
 from chat.config import Config
 from chat.conversation import Conversation
 from chat.store import Store
+from tasks.keeper import Keeper
 
 Start = Callable[..., Process]
 
@@ -200,6 +201,17 @@ def test_a_conversation_that_cannot_be_answered_stands_in_nobodys_way(
 def test_a_worker_ends_in_time_also_when_redis_hangs(end_without_redis: Future[float]) -> None:
     """The promise is 25 seconds."""
     assert end_without_redis.result() < 50
+
+
+def test_what_one_worker_has_rung_for_in_vain_another_answers(chat: Conversation, config: Config) -> None:
+    """Else each of them would ring once, three seconds after the other."""
+    chat.accept("Hi")
+    rung, answered = list[str](), list[str]()
+    for _ in range(2):
+        chat.store.client.zadd(keys.conversation(chat.id)[6], {chat.id: 0})
+        Keeper(config, rung.append, answered.append)._sweep()
+    wait_for(lambda: answered)
+    assert rung == answered == [chat.id]
 
 
 def test_a_mistake_in_what_renews_and_sweeps_ends_the_worker(chat: Conversation, config: Config) -> None:
