@@ -4,7 +4,7 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 -- Names this history of the data: another one begins with each restart and each time that a replica takes over. Not the
 -- server's run_id: a primary that has lost its place and got it back would pass for one that has lost nothing.
--- Where a host hides it, what is lost goes unnoticed.
+-- Where a host hides it, what is lost goes unnoticed. A first replica, be it `redis-cli --rdb`, changes it for nothing.
 local function history()
   local info = redis.pcall('INFO', 'replication')
   return type(info) == 'string' and string.match(info, 'master_replid:(%w+)') or 'hidden'
