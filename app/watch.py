@@ -61,7 +61,9 @@ class Watch:
             if event.type == "gone":
                 raise ConversationGone()
             # A login bears the number of the newest event, which may itself be missing.
-            if event.type == "login" or event.position.epoch != after.epoch or event.position.n > after.n + 1:
+            if event.type == "login":
+                break
+            if event.position.epoch != after.epoch or event.position.n > after.n + 1:
                 break
             if event.position.n == after.n + 1:
                 after = event.position
