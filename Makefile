@@ -46,8 +46,8 @@ lint: setup-dev  ## Check style and types
 	@$(PY) -m tools.frontend lint
 
 model-check: setup-dev  ## Explore every interleaving of the turn protocol: half a minute
-	@$(PY) -m faults.model
-	@$(PY) -m faults.model --mutants
+	@$(PY) -m protocol
+	@$(PY) -m protocol --mutants
 
 FAULTS = $(PY) -m faults $(if $(SEED),--seed $(SEED))
 
