@@ -64,7 +64,7 @@ faults-mutants: setup-dev  ## Show that the fault matrix finds what it is to fin
 	@$(PY) -m faults.mutants
 
 faults-failover: setup-dev  ## The same with Sentinels and on a cluster: failovers, crashes, a slot that moves; ten minutes
-	@$(FAULTS) --failover --lanes 1 --times 2
+	@$(FAULTS) --failover --lanes 1 --conversations 8 --times 2
 
 size: setup  ## Print how many lines there are, and the longest functions
 	@$(PY) -m tools.size

@@ -14,13 +14,12 @@ from random import Random
 from typing import Any
 
 from faults import breakdowns, failover, situations  # noqa: F401  (they enter their faults)
+from faults.checker import BROKEN
 from faults.lane import FAULTS, Plan, run
 from faults.recovery import Strike
 
-RESULTS = Path(__file__).with_name("results")
-BROKEN = ("lost", "doubled", "reordered", "differing", "stuck", "late", "error")
-# What Redis may lose by its own rules.
 COLUMNS = (*BROKEN, "resent", "undone")
+RESULTS = Path(__file__).with_name("results")
 # Seconds that recovery may take: 95 % of the times, and at all.
 TARGETS = {
     "worker": (7.0, 10.0), "web": (3.0, 3.0), "redis": (5.0, 5.0),
@@ -80,7 +79,7 @@ def summary(results: list[tuple[list[Strike], dict[str, int]]], wanted: argparse
         "rows": rows,
         "recoveries": recoveries,
         "missed": missed,
-        "findings": [" | ".join((s.name, *map(str, finding[1:]))) for s in strikes for finding in s.findings],
+        "findings": [" | ".join((s.name, *f[1:])) for s in strikes for f in s.findings if f.kind in BROKEN],
     }
 
 

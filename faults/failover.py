@@ -20,7 +20,6 @@ from faults.system import Part, System, eventually
 
 KINDS: dict[str, type[Servers]] = {"sentinel": Sentinels, "cluster": Cluster}
 BEHIND_S = 1.5
-CONVERSATIONS = 8
 
 
 class Replicated(System):
@@ -89,5 +88,5 @@ def plans(wanted: argparse.Namespace) -> list[Plan]:
         faults = [Fault(f"{name}: {which}", make, tuple(what), 6 if lossy else 4) for which, make, *what in made]
         faults = [fault for fault in faults if not wanted.faults or fault.name in wanted.faults.split("; ")]
         faults *= max(wanted.times, 1)
-        found.append(Plan(name.replace(", ", "-"), wanted.seed, faults, CONVERSATIONS, 0, system, lossy))
+        found.append(Plan(name.replace(", ", "-"), wanted.seed, faults, wanted.conversations, 0, system, lossy))
     return [plan for plan in found if plan.faults]

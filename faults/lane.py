@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from faults.checker import Finding, check
+from faults.checker import BROKEN, Finding, check
 from faults.clients import Conversation
 from faults.recovery import Strike, check_lossy, judge
 from faults.story import Log
@@ -106,7 +106,7 @@ class Plan:
 
 
 def run(plan: Plan) -> tuple[list[Strike], dict[str, int]]:
-    """Follow a plan and judge what the clients saw. All logs stay where something was found.
+    """Follow a plan and judge what the clients saw. All logs stay where a promise was broken.
 
     Returns the strikes, of which the first stands for the time before any fault, and how much there was.
     """
@@ -127,7 +127,7 @@ def run(plan: Plan) -> tuple[list[Strike], dict[str, int]]:
         stories = list(traffic.conversations)
         failed = judge(stories, strikes, partial(check_lossy, healer.resent) if healer else check)
         strikes += [scene.make(fault) for fault in apart]
-    if any(strike.findings for strike in strikes):
+    if any(finding.kind in BROKEN for strike in strikes for finding in strike.findings):
         (folder / "clients.json").write_text(json.dumps({log.name: log.entries for s in stories for log in s.logs}))
         print(f"{plan.name}: the logs are in {folder}", flush=True)
     else:

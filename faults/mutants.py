@@ -18,9 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from faults.system import workplace
+from faults.system import ROOT, workplace
 
-ROOT = Path(__file__).resolve().parents[1]
 LEFT_OUT = shutil.ignore_patterns(".*", "frontend", "node_modules", "tests", "__pycache__", "results")
 
 
@@ -60,7 +59,7 @@ def has_findings(mutant: dict[str, Any], seed: str) -> bool:
 def mutated(mutant: dict[str, Any]) -> Iterator[Path]:
     """A copy of the product with the mutant's patches. Fails where their text is not found."""
     with tempfile.TemporaryDirectory(prefix="mutant-", dir=workplace()) as folder:
-        root = Path(shutil.copytree(ROOT, Path(folder) / "parley", ignore=LEFT_OUT))
+        root = Path(shutil.copytree(ROOT, folder, ignore=LEFT_OUT, dirs_exist_ok=True))
         for patch in mutant["patches"]:
             file = root / patch["file"]
             text = file.read_text()

@@ -20,10 +20,6 @@ class Servers:
     """Valkeys with RedisJSON on ports of 127.0.0.1. `nodes` are their processes by port."""
 
     url: str
-    # The ports of the primary that has this key, and of its replica.
-    pair: Callable[[str], tuple[int, int]]
-    # Make a replica the primary, in some way.
-    take_over: Callable[..., None]
     # Whether all who are to know of it know this primary, and nothing is amiss.
     agree: Callable[[int], bool]
 
@@ -62,12 +58,6 @@ class Servers:
         """Undo `sever`."""
         self.at(replica).config_set("masteruser", "", "masterauth", "")
 
-    def switch(self, key: str, *how: str) -> None:
-        """Have the replica take over, and wait until all is as it was, the other way round."""
-        primary, replica = self.pair(key)
-        self.take_over(replica, *how)
-        self.settled(replica, primary)
-
     def settled(self, primary: int, replica: int) -> None:
         """Wait until this one is the primary, the other one follows it, and all agree."""
         eventually(lambda: self.agree(primary) and self.follows(replica, primary))
@@ -90,11 +80,15 @@ class Sentinels(Servers):
         self.url = f"redis+sentinel://{','.join(f'127.0.0.1:{port}' for port in self.sentinels)}/main/0"
 
     def pair(self, key: str) -> tuple[int, int]:
+        """The ports of the primary that has this key, and of its replica."""
         primary = int(self.at(self.sentinels[0]).sentinel_get_master_addr_by_name("main")[1])
         return primary, next(port for port in self.nodes if port != primary)
 
-    def take_over(self, replica: int, *how: str) -> None:
+    def switch(self, key: str, *how: str) -> None:
+        """Have the replica take over, and wait until all is as it was, the other way round."""
+        primary, replica = self.pair(key)
         self.at(self.sentinels[0]).execute_command("SENTINEL FAILOVER", "main", *how)
+        self.settled(replica, primary)
 
     def agree(self, primary: int) -> bool:
         told = [self.at(port).sentinel_masters()["main"] for port in self.sentinels]
@@ -131,12 +125,16 @@ class Cluster(Servers):
         self.url = "redis+cluster://" + ",".join(f"127.0.0.1:{port}" for port in ports)
 
     def pair(self, key: str) -> tuple[int, int]:
+        """As with Sentinels."""
         slot = key_slot(key.encode())
         found = next(ports for first, last, *ports in self._slots(min(self.nodes)) if first <= slot <= last)
         return found[0], found[1] if len(found) > 1 else 0
 
-    def take_over(self, replica: int, *how: str) -> None:
-        self.at(replica).cluster("FAILOVER", *how)
+    def switch(self, key: str) -> None:
+        """As with Sentinels."""
+        primary, replica = self.pair(key)
+        self.at(replica).cluster("FAILOVER")
+        self.settled(replica, primary)
 
     def agree(self, primary: int) -> bool:
         told = [self._slots(port) for port in self.nodes]
