@@ -46,8 +46,8 @@ lint: setup-dev  ## Check style and types
 	@$(PY) -m tools.frontend lint
 
 model-check: setup-dev  ## Explore every interleaving of the turn protocol: half a minute
-	@$(PY) -m faults.model
-	@$(PY) -m faults.model --mutants
+	@$(PY) -m protocol
+	@$(PY) -m protocol --mutants
 
 FAULTS = $(PY) -m faults $(if $(SEED),--seed $(SEED))
 
@@ -64,7 +64,7 @@ faults-mutants: setup-dev  ## Show that the fault matrix finds what it is to fin
 	@$(PY) -m faults.mutants
 
 faults-failover: setup-dev  ## The same with Sentinels and on a cluster: failovers, crashes, a slot that moves; ten minutes
-	@$(PY) -m faults.failover --times 2 $(if $(SEED),--seed $(SEED))
+	@$(FAULTS) --failover --lanes 1 --conversations 8 --times 2
 
 size: setup  ## Print how many lines there are, and the longest functions
 	@$(PY) -m tools.size

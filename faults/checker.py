@@ -4,17 +4,19 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from faults.clients import ENDS, Entry, Json, Log, Sent, Story
 from faults.replies import is_beginning, is_reply
+from faults.story import ENDS, Entry, Json, Log, Sent, Story
 
 # An event that reaches one client and, over a good connection, another one so much later was missed and found again.
 LATE_S = 2.0
+KINDS = ("reset", "accepted", "started", "delta", *ENDS)
+BROKEN = ("lost", "doubled", "reordered", "differing", "stuck", "late", "error")
 
 
 class Finding(NamedTuple):
     """A broken promise: when, which kind, of which client or message, and what was seen.
 
-    Kinds: lost, doubled, reordered, differing, stuck, late, error.
+    Two kinds more break none, as Redis may do so by its own rules: resent, undone.
     """
 
     at: float
@@ -27,17 +29,16 @@ def check(story: Story) -> list[Finding]:
     """Everything that is wrong with a conversation that has come to rest."""
     events = first_seen(story)
     return [
-        *(finding for log in story.logs for finding in Replay(log, events).findings),
+        *(finding for log in story.logs for finding in _texts(log)),
         *(Finding(entry.at, "error", story.name, entry.kind) for entry in story.complaints),
-        *_told_alike(story, events),
-        *_late(story, events),
+        *(finding for log in story.watched for look in (_positions, _told_alike) for finding in look(log, events)),
         *(_documents(story, events) if story.final else ()),
     ]
 
 
 def first_seen(story: Story) -> dict[str, Entry]:
     """Each event by its id, as the first of the clients that watch everything saw it."""
-    seen = [entry for log in story.logs if log.whole for entry in log.entries if entry.id]
+    seen = [entry for log in story.watched for entry in log.entries if entry.id]
     return {entry.id: entry for entry in sorted(seen, key=lambda entry: -entry.at) if entry.kind != "reset"}
 
 
@@ -46,98 +47,68 @@ def units(text: str) -> int:
     return len(text.encode("utf-16-le")) // 2
 
 
-def _number(event_id: str) -> int:
-    return int(event_id.partition("-")[2])
+def _found(log: Log, entry: Entry, kind: str, what: str) -> Finding:
+    return Finding(entry.at, kind, log.name, f"{what} at {entry.kind} {entry.id}")
 
 
-class Replay:
-    """A client that follows the rules and shows what its log says, event by event."""
-
-    def __init__(self, log: Log, events: dict[str, Entry]) -> None:
-        self.log, self.findings = log, list[Finding]()
-        self.texts: dict[str, str] = {}
-        self.attempts: dict[tuple[str, str], int] = {}
-        self._events, self._last, self._ids = events, "", set[str]()
-        # Whether nothing is missing since the running turn began: who comes late to its end gets no deltas any more.
-        self._unbroken = False
-        for entry in log.entries:
-            if entry.kind == "reset":
-                self._reset(entry)
-            elif entry.kind in ("accepted", "started", "delta", *ENDS):
-                if log.whole:
-                    self._move(entry)
-                self._show(entry)
-
-    def _find(self, entry: Entry, kind: str, what: str) -> None:
-        self.findings.append(Finding(entry.at, kind, self.log.name, f"{what} at {entry.kind} {entry.id}"))
-
-    def _reset(self, entry: Entry) -> None:
-        turn = entry.data["turn"]
-        self.texts = {turn["reply_id"]: turn["text"]} if turn else {}
-        self.attempts = {(entry.id.partition("-")[0], turn["reply_id"]): turn["attempt"]} if turn else {}
-        self._last, self._ids, self._unbroken = entry.id, set(), self.log.whole
-
-    def _move(self, entry: Entry) -> None:
-        """Check the position that an event moves the client to."""
-        last, self._last = self._last, entry.id
-        if entry.id in self._ids:
-            self._find(entry, "doubled", "seen before")
-        elif last.partition("-")[0] != entry.id.partition("-")[0]:
-            self._find(entry, "reordered", "another epoch without a reset")
-        elif _number(entry.id) <= _number(last):
-            self._find(entry, "reordered", f"it came after {last}")
+def _positions(log: Log, events: dict[str, Entry]) -> Iterator[Finding]:
+    """Each event moves a client on, by one. Deltas may be left out: those of a turn that ended while it was away."""
+    last, seen = Entry(0, ""), set[str]()
+    for entry in (entry for entry in log.entries if entry.kind in KINDS):
+        if entry.kind == "reset":
+            seen = set()
+        elif entry.id in seen:
+            yield _found(log, entry, "doubled", "seen before")
+        elif entry.epoch != last.epoch:
+            yield _found(log, entry, "reordered", "another epoch without a reset")
+        elif entry.n <= last.n:
+            yield _found(log, entry, "reordered", f"it came after {last.id}")
         else:
-            epoch = entry.id.partition("-")[0]
-            for n in range(_number(last) + 1, _number(entry.id)):
-                missed = self._events.get(f"{epoch}-{n}")
-                if missed and missed.kind != "delta":
-                    self._find(entry, "lost", f"{missed.kind} {missed.id} did not come before it")
-        self._ids.add(entry.id)
-        self._unbroken &= _number(entry.id) == _number(last) + 1
+            between = [events.get(f"{entry.epoch}-{n}") for n in range(last.n + 1, entry.n)]
+            for missed in (event for event in between if event and event.kind != "delta"):
+                yield _found(log, entry, "lost", f"{missed.kind} {missed.id} did not come before it")
+        last = entry
+        seen.add(entry.id)
 
-    def _show(self, entry: Entry) -> None:
+
+def _texts(log: Log) -> Iterator[Finding]:
+    """A client that follows the rules shows the texts that it is told."""
+    texts, attempts, last = dict[str, str](), dict[tuple[str, str], int](), Entry(0, "")
+    # Whether nothing is missing since the running turn began: who comes late to its end gets no deltas any more.
+    unbroken = False
+    for entry in (entry for entry in log.entries if entry.kind in KINDS):
         data, reply_id = entry.data, entry.data.get("reply_id", "")
-        if entry.kind == "started":
+        last, unbroken = entry, unbroken and entry.n == last.n + 1
+        if entry.kind == "reset":
+            turn, unbroken = data["turn"], log.whole
+            texts = {turn["reply_id"]: turn["text"]} if turn else {}
+            attempts = {(entry.epoch, turn["reply_id"]): turn["attempt"]} if turn else {}
+        elif entry.kind == "started":
             # In another epoch the stream of one turn brings its client up to date anew.
-            attempt = (entry.id.partition("-")[0], reply_id)
-            if data["attempt"] <= self.attempts.get(attempt, 0):
-                self._find(entry, "doubled", f"attempt {data['attempt']} again")
-            self.texts[reply_id], self.attempts[attempt] = "", data["attempt"]
-            self._unbroken = self.log.whole
+            if data["attempt"] <= attempts.get((entry.epoch, reply_id), 0):
+                yield _found(log, entry, "doubled", f"attempt {data['attempt']} again")
+            texts[reply_id], attempts[entry.epoch, reply_id], unbroken = "", data["attempt"], log.whole
         elif entry.kind == "delta":
-            have = self.texts.get(reply_id)
-            if have is None or data["offset"] != units(have):
-                wrong = "doubled" if have and data["offset"] < units(have) else "lost"
-                self._find(entry, wrong, f"offset {data['offset']}, have {None if have is None else units(have)}")
-            self.texts[reply_id] = (have or "") + data["text"]
+            at = units(texts[reply_id]) if reply_id in texts else None
+            if data["offset"] != at:
+                wrong = "doubled" if at and data["offset"] < at else "lost"
+                yield _found(log, entry, wrong, f"offset {data['offset']}, have {at}")
+            texts[reply_id] = texts.get(reply_id, "") + data["text"]
         elif "message" in data and entry.kind in ENDS:
-            text, have = data["message"]["text"], self.texts.pop(data["message"]["id"], "")
-            if not text.startswith(have) or (self._unbroken and have != text):
-                self._find(entry, "differing", f"shown {have[-40:]!r}, told {text[-40:]!r}")
+            text, have = data["message"]["text"], texts.pop(data["message"]["id"], "")
+            if not text.startswith(have) or (unbroken and have != text):
+                yield _found(log, entry, "differing", f"shown {have[-40:]!r}, told {text[-40:]!r}")
 
 
-def _told_alike(story: Story, events: dict[str, Entry]) -> Iterator[Finding]:
-    """An event is the same for all who see it."""
-    for log in story.logs:
-        for entry in log.entries if log.whole else ():
-            if entry.id and entry.kind != "reset":
-                first = events[entry.id]
-                if (entry.kind, entry.data) != (first.kind, first.data):
-                    yield Finding(entry.at, "differing", log.name, f"{entry.id} is {entry.kind} and {first.kind}")
-
-
-def _late(story: Story, events: dict[str, Entry]) -> Iterator[Finding]:
-    """Events that a client with a good connection got long after another one."""
-    for log in story.logs:
-        if not log.whole or log.slow:
-            continue
-        marks = [entry.at for entry in log.entries if entry.kind in ("connected", "lost", "left")]
-        for entry in log.entries:
-            first = events.get(entry.id)
-            if first and entry.at - first.at > LATE_S:
-                since = bisect_right(marks, entry.at)
-                if since and marks[since - 1] < first.at:
-                    yield Finding(entry.at, "late", log.name, f"{entry.kind} {entry.id} by {entry.at - first.at:.1f} s")
+def _told_alike(log: Log, events: dict[str, Entry]) -> Iterator[Finding]:
+    """An event is the same for all who see it, and over a good connection it comes to all at the same time."""
+    marks = [entry.at for entry in log.entries if entry.kind in ("connected", "lost", "left")]
+    for entry, first in ((entry, events[entry.id]) for entry in log.entries if entry.id in events):
+        if entry.kind != "reset" and (entry.kind, entry.data) != (first.kind, first.data):
+            yield Finding(entry.at, "differing", log.name, f"{entry.id} is {entry.kind} and {first.kind}")
+        since = marks[: bisect_right(marks, entry.at)][-1:]
+        if not log.slow_s and entry.at - first.at > LATE_S and since and since[0] < first.at:
+            yield Finding(entry.at, "late", log.name, f"{entry.kind} {entry.id} by {entry.at - first.at:.1f} s")
 
 
 def _documents(story: Story, events: dict[str, Entry]) -> Iterator[Finding]:
@@ -148,8 +119,7 @@ def _documents(story: Story, events: dict[str, Entry]) -> Iterator[Finding]:
     unended = [message["id"] for message in snapshot["pending"]]
     unended += [snapshot["turn"]["message_id"]] if snapshot["turn"] else []
     newest = max((entry.at for entry in events.values()), default=last)
-    for message_id in unended:
-        yield Finding(newest, "stuck", message_id, "its turn has not ended")
+    yield from (Finding(newest, "stuck", message_id, "its turn has not ended") for message_id in unended)
     humans = [message["id"] for message in stored if message["role"] == "human"]
     if sorted(humans, key=[sent.id for sent in story.sent].index) != humans:
         yield Finding(last, "reordered", story.name, "the stored messages")
@@ -162,7 +132,7 @@ def _documents(story: Story, events: dict[str, Entry]) -> Iterator[Finding]:
 
 def _turn(sent: Sent, stored: list[Json], events: dict[str, Entry]) -> Iterator[Finding]:
     """A message has one reply in the store, with the text that was told, once for each time that it was asked for."""
-    own = [e for e in events.values() if sent.id in _concerned(e.data)]
+    own = [entry for entry in events.values() if sent.id in _concerned(entry.data)]
     ends = [entry for entry in own if entry.kind in ENDS]
     accepted = [entry for entry in own if entry.kind == "accepted" and "retry" not in entry.data]
     last = max((entry.at for entry in own), default=sent.at)

@@ -1,136 +1,104 @@
 """The scripted model: speaks the text-generation protocol, fares as it is told, and notes who hung up when.
 
-python -m faults.stub <port>     POST /fate {"fate": "reset"} · GET /log · any other POST is a prompt
+python -m faults.stub <port>     POST /fate/reset · GET /hangups · any other POST is a prompt
 """
 
-import asyncio
+import errno
 import json
 import socket
 import struct
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from secrets import token_hex
 from typing import Any
 
+from gevent.pywsgi import WSGIHandler, WSGIServer
+from gevent.select import select
+
 from faults.replies import ENDLESS, Order, words
 
-# What answers in one piece: status, headers, body.
+# What answers in one piece: status, content type, body.
 ANSWERS = {
-    "error": (500, "application/json", '{"error": "CUDA error", "error_type": "generation"}'),
-    "loading": (503, "application/json", '{"error": "Model is loading", "estimated_time": 0.5}'),
-    "garbage": (200, "text/html", "<html>Welcome to nginx!</html>"),
+    "error": ("500 -", "application/json", '{"error": "CUDA error", "error_type": "generation"}'),
+    "loading": ("503 -", "application/json", '{"error": "Model is loading", "estimated_time": 0.5}'),
+    "garbage": ("200 -", "text/html", "<html>Welcome to nginx!</html>"),
 }
-# What begins well and goes wrong after a few pieces.
-BREAKS = ("reset", "hang_within", "garbage_within")
-BROKEN_AFTER = 3
+# What goes wrong after so many pieces. Before the first one a client has not even an answer's head.
+BREAKS = {"hang": 0, "hang_within": 3, "reset": 3, "garbage_within": 3}
 
 
-class HungUp(Exception):
-    """The client closed the connection before the reply's end."""
+class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
+    """Tells the application which socket its client is on. Closes it without another word at a ConnectionResetError."""
+
+    def get_environ(self) -> dict[str, Any]:
+        return {**super().get_environ(), "socket": self.socket}
 
 
 class Stub:
-    """The server. `fate` is how requests fare from now on: well, a name of ANSWERS or BREAKS, hang, slow, endless."""
+    """The application. `fate` is how requests fare from now on: well, one of ANSWERS or BREAKS, hang, slow, endless."""
 
-    def __init__(self, port: int) -> None:
-        self.port = port
+    def __init__(self) -> None:
         self.fate = "well"
-        self.log: list[dict[str, Any]] = []
+        self.hangups: dict[str, float] = {}
 
-    async def run(self) -> None:
-        async with await asyncio.start_server(self.serve, "127.0.0.1", self.port) as server:
-            await server.serve_forever()
+    def __call__(self, environ: dict[str, Any], start: Any) -> Iterable[bytes]:
+        path, body = environ["PATH_INFO"], environ["wsgi.input"].read()
+        if path.startswith("/fate/"):
+            self.fate = path.removeprefix("/fate/")
+        own = ("200 -", "application/json", json.dumps(self.hangups))
+        if answer := own if path.startswith(("/fate/", "/hangups")) else ANSWERS.get(self.fate):
+            start(answer[0], [("Content-Type", answer[1])])
+            return [answer[2].encode()]
+        message = json.loads(body)["inputs"].rsplit("Human:", 1)[-1].removesuffix("Bot:").strip()
+        start("200 -", [("Content-Type", "text/event-stream")])
+        return self.reply(message, self.fate, environ["socket"])
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while request := await reader.readuntil(b"\r\n\r\n"):
-                head = request.decode().lower()
-                length = int(head.partition("content-length:")[2].partition("\r\n")[0] or 0)
-                await self.answer(head.split()[1], await reader.readexactly(length), reader, writer)
-        except (asyncio.IncompleteReadError, ConnectionError, HungUp):
-            pass
-        finally:
-            writer.transport.abort()
-
-    async def answer(self, path: str, body: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if path == "/log":
-            _send(writer, 200, "application/json", json.dumps(self.log))
-        elif path == "/fate":
-            self.fate = json.loads(body)["fate"]
-            _send(writer, 200, "application/json", "{}")
-        elif self.fate in ANSWERS:
-            _send(writer, *ANSWERS[self.fate])
-        else:
-            message = json.loads(body)["inputs"].rsplit("Human:", 1)[-1].removesuffix("Bot:").strip()
-            try:
-                await self.write(message, self.fate, reader, writer)
-            except (HungUp, ConnectionError):
-                # The clock that all processes of this machine share.
-                self.log.append({"message": message, "at": time.monotonic(), "what": "hung up"})
-                raise
-
-    async def write(self, message: str, fate: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def reply(self, message: str, fate: str, client: socket.socket) -> Iterator[bytes]:
         order, take = Order.read(message), f"{ENDLESS if fate == 'endless' else 'take'}-{token_hex(4)}"
-        pause_s = {"slow": 1.0, "endless": 0.005}.get(fate, order.pause_ms / 1000)
-        text = ""
-        if fate == "hang":
-            await self.hang(reader)
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
-        await _pause(reader, order.first_ms / 1000)
-        for n, word in enumerate(islice(words(message, take), None if fate == "endless" else order.pieces)):
-            if n == BROKEN_AFTER and fate in BREAKS:
-                return await self.break_off(fate, reader, writer)
-            text += word
-            _event(writer, _token(word))
-            await _pause(reader, pause_s)
-        await _pause(reader, order.last_ms / 1000)
-        _event(writer, _token("</s>", special=True, text=text))
-        writer.write(b"0\r\n\r\n")
+        pause_s, text = {"slow": 1.0, "endless": 0.005}.get(fate, order.pause_ms / 1000), ""
+        try:
+            _pause(client, order.first_ms / 1000)
+            for n, word in enumerate(islice(words(message, take), None if fate == "endless" else order.pieces)):
+                if n == BREAKS.get(fate):
+                    yield from self.break_off(fate, client)
+                text += word
+                yield _event(word)
+                _pause(client, pause_s)
+            _pause(client, order.last_ms / 1000)
+            yield _event("</s>", text)
+        except (ConnectionError, GeneratorExit):
+            # The clock that all processes of this machine share.
+            self.hangups[message] = time.monotonic()
+            raise
 
-    async def hang(self, reader: asyncio.StreamReader) -> None:
-        """Be silent until all is well again, and then gone."""
-        while self.fate != "well":
-            await _pause(reader, 0.1)
-        raise ConnectionResetError
-
-    async def break_off(self, fate: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if fate == "hang_within":
-            await self.hang(reader)
+    def break_off(self, fate: str, client: socket.socket) -> Iterator[bytes]:
+        while fate.startswith("hang"):
+            # Silent until all is well again, and then gone.
+            _pause(client, 0.1)
+            if self.fate == "well":
+                raise ConnectionResetError(errno.ECONNRESET, "all is well again")
         if fate == "garbage_within":
-            _event(writer, ["what", "is", "this"])
-            await writer.drain()
+            yield b'data:["what", "is", "this"]\n\n'
         # To linger for no time at all: closing sends RST.
-        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        raise ConnectionResetError
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        raise ConnectionResetError(errno.ECONNRESET, "broken off")
 
 
-async def _pause(reader: asyncio.StreamReader, seconds: float) -> None:
-    """Wait, and raise HungUp as soon as the client hangs up."""
-    try:
-        async with asyncio.timeout(seconds):
-            await reader.read(1)
-    except TimeoutError:
-        return
-    raise HungUp
+def _pause(client: socket.socket, seconds: float) -> None:
+    """Wait, and raise ConnectionResetError as soon as the client hangs up."""
+    if select([client], [], [], seconds)[0]:
+        raise ConnectionResetError(errno.ECONNRESET, "hung up")
 
 
-def _send(writer: asyncio.StreamWriter, status: int, kind: str, body: str) -> None:
-    data = body.encode()
-    writer.write(f"HTTP/1.1 {status} -\r\nContent-Type: {kind}\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data)
-
-
-def _event(writer: asyncio.StreamWriter, event: Any) -> None:
-    data = b"data:" + json.dumps(event).encode() + b"\n\n"
-    writer.write(b"%x\r\n%s\r\n" % (len(data), data))
-
-
-def _token(piece: str, special: bool = False, text: str | None = None) -> dict[str, Any]:
+def _event(piece: str, text: str | None = None) -> bytes:
     """An event as Text Generation Inference writes it; `text`, the whole reply, only in the last one."""
     details = {"finish_reason": "eos_token", "generated_tokens": 1, "seed": None} if text else None
-    token = {"id": 1, "text": piece, "logprob": -0.1, "special": special}
-    return {"index": 1, "token": token, "generated_text": text, "details": details}
+    token = {"id": 1, "text": piece, "logprob": -0.1, "special": text is not None}
+    event = {"index": 1, "token": token, "generated_text": text, "details": details}
+    return f"data:{json.dumps(event)}\n\n".encode()
 
 
 if __name__ == "__main__":
-    asyncio.run(Stub(int(sys.argv[1])).run())
+    WSGIServer(("127.0.0.1", int(sys.argv[1])), Stub(), log=None, handler_class=Handler).serve_forever()

@@ -13,36 +13,46 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-import psutil
 import redis
 import requests
 
 import run
-from faults.proxy import Network, Proxy
+from faults.proxy import Proxy
 
 ROOT = Path(__file__).resolve().parents[1]
 # What a platform needs to notice that a process has died and to start it again.
 RESTART_S = 0.5
 
 
+def wait_for(what: Callable[[], Any], within_s: float = 30) -> Any:
+    """Ask every 20 ms until the answer is true, and return it; None when the time is over.
+
+    A server that cannot answer yet is asked again.
+    """
+    end = time.monotonic() + within_s
+    while time.monotonic() < end:
+        with suppress(redis.RedisError, requests.RequestException):
+            if found := what():
+                return found
+        time.sleep(0.02)
+    return None
+
+
+def eventually(what: Callable[[], Any], within_s: float = 60) -> Any:
+    """The same of what must come true. Raises TimeoutError."""
+    if not (found := wait_for(what, within_s)):
+        raise TimeoutError(f"waited {within_s} s in vain")
+    return found
+
+
 def workplace() -> str | None:
     """Where folders are made: in memory where that is possible, as a Redis that syncs each write measures the disk."""
     return os.environ.get("TMPDIR") or ("/dev/shm" if Path("/dev/shm").is_dir() else None)
-
-
-def wait_for(what: Callable[[], Any], within_s: float = 30) -> bool:
-    """Ask every 20 ms until the answer is true; whether it came in time."""
-    end = time.monotonic() + within_s
-    while not what():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 class Part:
@@ -58,73 +68,71 @@ class Part:
                 self.command, cwd=ROOT, stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True,
                 env=self.system.environ | self.environ,
             )  # fmt: skip
-        self.system.tell_guardian(self.popen.pid)
-
-    def send(self, number: int) -> None:
-        """Send a signal to the leader alone, as platforms do."""
-        self.popen.send_signal(number)
+        self.system.parts.append(self)
+        print(self.popen.pid, file=self.system.guardian.stdin, flush=True)
 
     def end(self, number: int = signal.SIGKILL, within_s: float = 30) -> None:
-        """Signal the leader, wait until it has gone, and clear away what it leaves behind."""
-        self.send(number)
+        """Signal the leader alone, as platforms do, wait until it has gone, and clear away what it leaves behind."""
+        self.popen.send_signal(number)
         with suppress(subprocess.TimeoutExpired):
             self.popen.wait(within_s)
         with suppress(ProcessLookupError):
             os.killpg(self.popen.pid, signal.SIGKILL)
         self.popen.wait()
-        self.system.tell_guardian(-self.popen.pid)
+        self.system.parts.remove(self)
+        print(-self.popen.pid, file=self.system.guardian.stdin, flush=True)
 
-    def restart(self, number: int = signal.SIGKILL) -> None:
+    def restart(self, number: int = signal.SIGKILL, after_s: float = RESTART_S) -> None:
         """End it and, as a platform would, start it again."""
         self.end(number)
-        time.sleep(RESTART_S)
+        time.sleep(after_s)
         self.start()
 
-    def children(self) -> list[int]:
-        """The processes that it has started, the oldest first."""
-        return [child.pid for child in psutil.Process(self.popen.pid).children()]
+    def freeze(self, for_s: float) -> None:
+        self.popen.send_signal(signal.SIGSTOP)
+        time.sleep(for_s)
+        self.popen.send_signal(signal.SIGCONT)
 
 
 class System:
     """All of it. A context: what it started ends with it."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.network = folder, Network()
+        self.folder, self.parts = folder, list[Part]()
         self.environ = dict(run.environment(folder / "no-such-file"))
-        self._guardian = subprocess.Popen(
-            [sys.executable, str(ROOT / "supervisor.py")], stdin=subprocess.PIPE, text=True, start_new_session=True
-        )
+        guard = [sys.executable, str(ROOT / "supervisor.py")]
+        self.guardian = subprocess.Popen(guard, stdin=subprocess.PIPE, text=True, start_new_session=True)
         self.store, self.redis = self._valkey("store")
         self.broker, self.rings = self._valkey("broker")
-        self.stub_port, self.web_port = run.free_port(), run.free_port()
-        self.stub = Part("stub", [sys.executable, "-m", "faults.stub", str(self.stub_port)], self)
-        self.web_store, self.broker_line, *self.worker_store = (
-            self.network.proxy(str(folder / name / "valkey.sock")) for name in ("store", "broker", "store", "store")
-        )
-        self.front = self.network.proxy(self.web_port)
+        lines = [Proxy(str(folder / name / "valkey.sock")) for name in ("store", "broker", "store", "store")]
+        self.web_store, self.broker_line, *self.worker_store = lines
+        model, self.web_port = run.free_port(), run.free_port()
+        self.front, self.model = Proxy(self.web_port), f"http://127.0.0.1:{model}"
         self.address = f"http://127.0.0.1:{self.front.port}"
         self.environ |= {
             "BROKER_URL": f"redis://127.0.0.1:{self.broker_line.port}/0", "SECRET_KEY": "for the fault matrix",
-            "MODEL_URL": f"http://127.0.0.1:{self.stub_port}/generate_stream",
+            "MODEL_URL": f"{self.model}/generate_stream",
             # Longer than a worker is frozen: one that wakes up goes on with what its model has written meanwhile.
             "MODEL_READ_S": "15",
             # All clients come from one address.
             "RATE_MESSAGES": "0", "RATE_CONVERSATIONS": "0", "STREAMS_PER_ADDRESS": "0",
         }  # fmt: skip
+        self.stub = Part("stub", [sys.executable, "-m", "faults.stub", str(model)], self)
         self.web = self.start_web("web", self.web_port, WEB_CONCURRENCY="2")
-        self.workers = [self._worker(n) for n in range(len(self.worker_store))]
-        if not wait_for(self.serves):
+        urls = [self.redis_url(line) for line in self.worker_store]
+        self.workers = [Part(f"worker-{n}", procfile("worker"), self, REDIS_URL=url) for n, url in enumerate(urls)]
+        if not self.serves():
             raise SystemExit(f"the system under test does not start; see {folder}")
 
-    def __enter__(self) -> "System":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._guardian.communicate()
-
-    def tell_guardian(self, group: int) -> None:
-        assert self._guardian.stdin
-        print(group, file=self._guardian.stdin, flush=True)
+        self.redis.close()
+        self.rings.close()
+        for part in list(self.parts):
+            part.end()
+        self.guardian.communicate()
 
     def start_web(self, name: str, port: int, **settings: str) -> Part:
         """A web process as the Procfile starts it."""
@@ -135,56 +143,31 @@ class System:
         """Where a process whose line this is finds Redis."""
         return f"redis://127.0.0.1:{line.port}/0"
 
-    def serves(self) -> bool:
-        """Whether the web process answers, asked past the proxy."""
-        try:
-            return requests.get(f"http://127.0.0.1:{self.web_port}/healthz", timeout=2).ok
-        except requests.RequestException:
-            return False
+    def serves(self, port: int = 0) -> bool:
+        """Whether a web process comes to answer, asked past the proxy."""
+        address = f"http://127.0.0.1:{port or self.web_port}/healthz"
+        return bool(wait_for(lambda: requests.get(address, timeout=2).ok))
 
     def set_fate(self, fate: str) -> None:
         """How the model's stub answers from now on."""
-        requests.post(f"http://127.0.0.1:{self.stub_port}/fate", json={"fate": fate}, timeout=10)
+        requests.post(f"{self.model}/fate/{fate}", timeout=10)
 
-    def hangups(self) -> list[dict[str, Any]]:
-        """Who hung up on the model's stub: message and time."""
-        found: list[dict[str, Any]] = requests.get(f"http://127.0.0.1:{self.stub_port}/log", timeout=10).json()
-        return found
+    def hangups(self) -> dict[str, float]:
+        """Whose replies were hung up on at the model's stub, by message, and when."""
+        return dict(requests.get(f"{self.model}/hangups", timeout=10).json())
 
-    @contextmanager
-    def skewed(self, n: int, seconds: float) -> Iterator[None]:
-        """Let one worker's clock be off for a while."""
-        worker, command = self.workers[n], self.workers[n].command
-        worker.end(signal.SIGTERM)
-        celery = command.index("celery")
-        worker.command = [sys.executable, "-m", "faults.skewed", str(seconds), *command[celery + 1 :]]
-        worker.start()
-        yield
-        worker.command = command
-        worker.restart(signal.SIGTERM)
-
-    def start_store(self) -> None:
-        """Start Redis again, and wait until it has read its data."""
-        self.store.start()
-        wait_for(lambda: run.pings(self.folder / "store" / "valkey.sock"))
-
-    def _valkey(self, name: str) -> tuple[Part, Any]:
-        folder = self.folder / name
-        folder.mkdir()
-        path = folder / "valkey.sock"
+    def _valkey(self, name: str) -> tuple[Any, Any]:
+        """A Valkey and a client for it. Any: redis-py has no types for `execute_command`."""
+        path = self.folder / name / "valkey.sock"
+        path.parent.mkdir()
         # What is acknowledged must be there after a crash; the default, everysec, may lose a second.
-        command = [*run.valkey_command(folder, path), "--appendfsync", "always"]
-        part = Part(name, command, self)
-        wait_for(lambda: run.pings(path))
-        # Any: redis-py has no types for `execute_command`.
-        return part, redis.Redis(unix_socket_path=str(path), decode_responses=True)
-
-    def _worker(self, n: int) -> Part:
-        return Part(f"worker-{n}", procfile("worker"), self, REDIS_URL=self.redis_url(self.worker_store[n]))
+        part = Part(name, [*run.valkey_command(path.parent, path), "--appendfsync", "always"], self)
+        client = redis.Redis(unix_socket_path=str(path), decode_responses=True)
+        wait_for(client.ping)
+        return part, client
 
 
 def procfile(name: str) -> list[str]:
     """The command of one of the Procfile's processes, with its HOST as the environment has it."""
-    found = re.search(rf"^{name}: (?:env \S+ )?(.+)$", (ROOT / "Procfile").read_text(), re.MULTILINE)
-    assert found, f"the Procfile has no {name}"
-    return shlex.split(found[1])
+    lines = re.findall(r"^(\w+): (?:env \S+ )?(.+)$", (ROOT / "Procfile").read_text(), re.MULTILINE)
+    return shlex.split(dict(lines)[name])

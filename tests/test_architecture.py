@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = ("app", "chat", "gptj", "tasks")
+FOLDERS = ("app", "chat", "gptj", "protocol", "tasks")
 OURS = (*FOLDERS, "celeryconfig", "logs", "run", "supervisor", "wsgi")
 
 # What each may import of ours, itself aside. The longest name that fits counts.
@@ -19,6 +19,7 @@ ARROWS = {
     "gptj.server": ("chat", "gptj"),
     "tasks": ("chat", "gptj.client"),
     "app": ("chat", "tasks.bell"),
+    "protocol": (),
 }
 # Where each library may be imported.
 HOMES = {"flask": ("app", "gptj.server", "wsgi"), "celery": ("tasks", "celeryconfig"), "redis": ("chat",)}

@@ -18,9 +18,10 @@ from chat.events import Position
 from chat.store import Store
 from faults.checker import check
 from faults.clients import Conversation as Client
-from faults.failover import Plan, Replicated
-from faults.replicated import Servers, Start, eventually
+from faults.failover import Replicated
+from faults.replicated import Servers, Start
 from faults.replies import Order
+from faults.system import eventually
 from faults.traffic import Traffic
 
 pytestmark = pytest.mark.slow
@@ -49,16 +50,16 @@ def start(tmp_path: Path) -> Iterator[Start]:
 def test_replies_go_on_when_what_they_are_kept_on_changes(
     kind: str, change: Callable[[Any, str], None], tmp_path: Path
 ) -> None:
-    with Replicated(tmp_path, Plan(kind, ())) as system:
+    with Replicated(tmp_path, kind) as system:
         traffic = Traffic(system.address, kind, 0, Random(1))
-        turns = [traffic.turn(Order(pieces=40)) for _ in range(3)]
-        for conversation, _ in turns:
+        turns = traffic.turns(3, Order(pieces=40))
+        for conversation in turns:
             wait_for(partial(_has_text, conversation), 30)
-        change(system.kept, keys.bucket(turns[0][0].id))
-        ends = [conversation.end_of(sent) for conversation, sent in turns]
+        change(system.redis, keys.bucket(turns[0].id))
+        ends = [conversation.end_of(conversation.sent[0]) for conversation in turns]
         traffic.finish()
     assert [end and end["status"] for end in ends] == ["completed"] * 3
-    assert [finding for conversation, _ in turns for finding in check(conversation) if finding.kind != "late"] == []
+    assert [finding for conversation in turns for finding in check(conversation) if finding.kind != "late"] == []
 
 
 def _has_text(conversation: Client) -> bool:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from faults.checker import check
-from faults.clients import Entry, Log, Sent, Story
 from faults.replies import Order, is_beginning, is_reply, reply
+from faults.story import Entry, Log, Sent, Story
 
 MESSAGE = Order(pieces=6).message("m-1")
 TEXT = reply(MESSAGE, "take-1")
@@ -38,7 +38,7 @@ def story() -> Story:
         "export": {"messages": messages},
         "pages": messages,
     }
-    return Story("a0", [Sent("m-1", MESSAGE, 9.0, 9.1)], [log("one"), log("two")], final=final)
+    return Story("a0", [Sent("m-1", MESSAGE, 9.0, True)], [log("one"), log("two")], final=final)
 
 
 def test_a_story_in_which_all_went_well_has_no_findings(story: Story) -> None:

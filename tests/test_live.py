@@ -9,13 +9,13 @@ from chat import keys
 from chat.config import Config
 from chat.live import Live
 from chat.store import Store
-from faults.proxy import Network, Proxy
+from faults.proxy import Proxy
 
 
 @pytest.fixture
 def line(redis_url: str) -> Iterator[Proxy]:
     """A network to the store that can be made bad."""
-    proxy = Network().proxy(redis_url.removeprefix("unix://"))
+    proxy = Proxy(redis_url.removeprefix("unix://"))
     yield proxy
     proxy.cut()
 

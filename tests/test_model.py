@@ -13,10 +13,12 @@ from chat.conversation import Conversation
 from chat.errors import ConversationGone
 from chat.events import Event, Position, dumps
 from chat.store import Store as RealStore
-from faults import protocol
-from faults.model import explore
-from faults.model_mutants import MUTANTS
-from faults.protocol import GONE, LAPSED, LIVES, NO_LEASE, Answer, Protocol, Reply, Store, View, view
+from protocol.exploration import explore
+from protocol.model import Model
+from protocol.mutants import MUTANTS
+from protocol.scripts import Protocol
+from protocol.store import GONE, LAPSED, LIVES, NO_LEASE, Answer, Reply, Store, View, view
+from protocol.store import Event as ModelEvent
 
 QUICK = ["late calls, longer", "a late retry", "two restarts", "readers, a retry", "readers, deletion"]
 LEASE_MS, UNKNOWN = 600_000, 999
@@ -24,14 +26,14 @@ LEASE_MS, UNKNOWN = 600_000, 999
 
 @pytest.mark.parametrize("scenario", QUICK)
 def test_no_interleaving_breaks_a_promise(scenario: str) -> None:
-    found = explore(scenario)
+    found = explore(Model, scenario)
     assert not found.broken, found.trace
     assert found.states > 1000
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
-def test_a_protocol_without_one_of_its_rules_is_caught(mutant: type) -> None:
-    assert explore(MUTANTS[mutant], mutant.__name__).broken
+@pytest.mark.parametrize("mutant, scenario", MUTANTS)
+def test_a_protocol_without_one_of_its_rules_is_caught(mutant: type[Model], scenario: str) -> None:
+    assert explore(mutant, scenario).broken
 
 
 class Names(dict[str, Any]):
@@ -205,7 +207,7 @@ class Both:
             (turn["message_id"], self.replies[turn["reply_id"]], turn["text"]) if turn else None,
         )
 
-    def event(self, event: Event) -> protocol.Event:
+    def event(self, event: Event) -> ModelEvent:
         data, n = event.content, event.position.n
         match event.type:
             case "accepted":
@@ -253,7 +255,7 @@ class Both:
             ready=is_ready is not None, leased=is_leased is not None,
         )  # fmt: skip
 
-    def stream(self, epoch: str, entries: list[Any]) -> tuple[protocol.Event, ...]:
+    def stream(self, epoch: str, entries: list[Any]) -> tuple[ModelEvent, ...]:
         return tuple(self.event(Event(Position(epoch, int(i[2:])), kept["type"], kept["data"])) for i, kept in entries)
 
 

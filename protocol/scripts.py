@@ -1,81 +1,11 @@
-"""The scripts of chat/lua once more, as pure functions, for faults/model.py to explore what they can do together.
+"""The scripts of chat/lua once more, as pure functions, for protocol/model.py to explore what they can do together.
 
-One conversation and no clock: a lease lives, has lapsed or is not there. tests/test_model.py makes random calls of
-these functions and of the real scripts, and finds both the same.
+tests/test_model.py makes random calls of these functions and of the real scripts, and finds both the same.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
-NO_LEASE, LAPSED, LIVES = 0, 1, 2
-
-Event = tuple[Any, ...]  # number, kind, and what it tells
-Told = tuple[tuple[int, Event], ...]  # what is published, each event under its epoch
-Answer = tuple[Any, ...]
-
-
-class Reply(NamedTuple):
-    """A bot's message. Human ones are just their letter."""
-
-    id: str
-    to: str
-    status: str
-    text: str
-
-
-class View(NamedTuple):
-    """What a client draws, and what a snapshot holds. The turn is (message, reply, text)."""
-
-    messages: tuple[str | Reply, ...] = ()
-    pending: tuple[str, ...] = ()
-    turn: tuple[str, str, str] | None = None
-
-
-class Store(NamedTuple):
-    """What Redis keeps of one conversation, and below the line what only the checks look at."""
-
-    here: bool = True
-    guest: bool = True
-    ttl: bool = True
-    epoch: int = 0
-    restarted: int = 0  # the restart that no script has noticed yet
-    n: int = 0
-    trimmed: int = 0
-    log: tuple[Event, ...] = ()
-    deltas: tuple[Event, ...] = ()
-    messages: tuple[str | Reply, ...] = ()
-    pending: tuple[str, ...] = ()
-    turn: tuple[str, str, int] | None = None  # message, reply, attempt
-    replaced: tuple[Reply, ...] = ()
-    ids: tuple[tuple[str, str | int], ...] = ()  # message and outcome
-    partial: str = ""
-    fence: int = 0
-    begun: int = 0  # by which name its holder asked for it
-    finished: int = 0
-    waiting: int = 0
-    lease: int = NO_LEASE
-    strikes: int = 0
-    stop: bool = False
-    retrying: str = ""
-    ready: bool = False
-    leased: bool = False
-    # ---
-    told: Told = ()  # by the last script
-    owed: tuple[str, ...] = ()  # accepted and not ended
-    replies: tuple[str, ...] = ()  # whose reply must be stored, or is owed
-    failures: int = 0  # how often the turn broke off
-    asked: bool = False  # whether a stop was promised
-
-
-GONE = Store(here=False)
-
-
-def view(s: Store) -> View:
-    return View(s.messages, s.pending, (s.turn[0], s.turn[1], s.partial) if s.turn else None)
-
-
-def without(items: tuple[Any, ...], item: Any) -> tuple[Any, ...]:
-    """The items without the first that equals this one."""
-    return items[: items.index(item)] + items[items.index(item) + 1 :] if item in items else items
+from protocol.store import GONE, LAPSED, LIVES, NO_LEASE, Answer, Reply, Store, view, without
 
 
 class Protocol:
@@ -122,17 +52,18 @@ class Protocol:
         return s._replace(ready=True, leased=False)
 
     def rest(self, s: Store) -> Store:
-        return s._replace(ready=False, ttl=s.guest)
+        return s._replace(ready=False, ttl=True)
 
     def keep_lease(self, s: Store) -> Store:
         strikes = s.strikes - (s.lease == NO_LEASE)
         return s._replace(strikes=strikes, lease=LIVES, leased=True, ready=False)
 
     def holds(self, s: Store, fence: int) -> bool:
-        return s.fence == fence
+        return s.turn is not None and s.fence == fence
 
-    def deliver(self, s: Store, offset: int, text: str) -> Store | None:
-        if offset > len(s.partial):
+    def deliver(self, s: Store, fence: int, offset: int, text: str) -> Store | None:
+        """The store with this text; None where another worker has the turn, or a piece before it is missing."""
+        if not self.holds(s, fence) or offset > len(s.partial):
             return None
         if offset < len(s.partial) or not text:
             return s
@@ -204,27 +135,25 @@ class Protocol:
         return message, f"{message}{earlier + 1}", 1
 
     def emit(self, s: Store, fence: int, offset: int, text: str) -> tuple[Store, Answer]:
-        longer = self.deliver(s, offset, text) if s.turn and self.holds(s, fence) else None
+        longer = self.deliver(s, fence, offset, text)
         if longer is None:
             return s, ("fenced",)
         return self.keep_lease(longer), ("stop" if s.stop else "go",)
 
     def renew(self, s: Store, fence: int) -> tuple[Store, Answer]:
-        if not s.turn or not self.holds(s, fence):
-            return s, ("fenced",)
-        return self.keep_lease(s), ("stop" if s.stop else "go",)
+        return self.emit(s, fence, 0, "")
 
     def finish(self, s: Store, fence: int, status: str, offset: int, text: str) -> tuple[Store, Answer]:
         if s.finished == fence:
             return s, ("done", s.waiting)
-        longer = self.deliver(s, offset, text) if s.turn and self.holds(s, fence) else None
+        longer = self.deliver(s, fence, offset, text)
         if longer is None:
             return s, ("fenced",)
         s = self.end_turn(longer, status)
         return s._replace(finished=fence, waiting=len(s.pending)), ("done", len(s.pending))
 
     def release(self, s: Store, fence: int, strike: int) -> tuple[Store, Answer]:
-        if not s.turn or not self.holds(s, fence):
+        if not self.holds(s, fence):
             return s, ("fenced",)
         if s.stop:
             return self.end_turn(s, "stopped"), ("released",)
