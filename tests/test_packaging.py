@@ -16,7 +16,7 @@ from services import ROOT, Process, free_port, valkey, wait_for
 
 from chat.config import Config
 
-LOCKS = ("requirements.txt", "requirements-dev.txt", "requirements-node.txt")
+LOCKS = ("requirements.txt", "requirements-dev.txt", "requirements-node.txt", "requirements-peers.txt")
 
 
 def procfile() -> dict[str, str]:
