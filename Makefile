@@ -83,6 +83,7 @@ model: $(PEERS)/.installed  ## Train the tiny GPT-J anew (half an hour, an envir
 	@$(PEERS)/bin/python -m gptj.train
 
 model-convert: $(PEERS)/.installed  ## Turn a GPT-J from Hugging Face into what we serve: FROM=… [INTO=…] [QUANTIZATION=int8]
+	$(if $(FROM),,$(error FROM=… names the checkpoint: a folder, or an id on Hugging Face))
 	@$(PEERS)/bin/python -m gptj.train.convert "$(FROM)" $(if $(INTO),--into "$(INTO)") \
 		$(if $(QUANTIZATION),--quantization $(QUANTIZATION))
 
