@@ -1,7 +1,5 @@
 """What the server says of itself: what it can do, and whether it lives."""
 
-from urllib.parse import urlsplit
-
 from flask import Response
 
 from app import logins, schemas
@@ -49,8 +47,5 @@ def readyz() -> Json | Response:
 
 
 def model_name(settings: Config) -> str:
-    """The model's name, where it can be told: hosted models have it in the path, as in /models/EleutherAI/gpt-j-6B."""
-    if not settings.model_url:
-        return "GPT-J (tiny)"
-    _, hosted, name = urlsplit(settings.model_url).path.rpartition("/models/")
-    return name.strip("/") if hosted and name else "GPT-J"
+    """What the reader is told of who answers."""
+    return settings.model_name or ("GPT-J" if settings.model_url else "GPT-J (tiny)")

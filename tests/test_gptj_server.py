@@ -26,6 +26,7 @@ from gptj.server.web import create_app
 
 TINY = ROOT / "gptj" / "tiny"
 PROMPT = "Human: Hi!\nBot:"
+WINDOW = [{"role": "human", "text": "Hi!"}]
 LONG = {"max_new_tokens": 900}
 
 
@@ -252,7 +253,7 @@ def test_hugging_face_client_gets_text_details_and_streams(url: str) -> None:
 @pytest.mark.parametrize("path", ["/", "/models/tiny", "/generate_stream", "/generate"])
 def test_our_client_gets_a_clean_reply_from_every_route(url: str, path: str) -> None:
     model = Model(Config(model_url=url + path, model_temperature=0.0))
-    pieces = list(model.reply(PROMPT, 20))
+    pieces = list(model.reply(WINDOW, 20))
     text = "".join(pieces)
     assert text and text == text.strip() and "Human" not in text
     assert (len(pieces) > 1) == (path != "/generate")
@@ -261,12 +262,12 @@ def test_our_client_gets_a_clean_reply_from_every_route(url: str, path: str) -> 
 def test_our_client_is_told_why_it_was_refused(url: str) -> None:
     model = Model(Config(model_url=url, model_max_new_tokens=5000, model_context_tokens=9000))
     with pytest.raises(ModelRefused, match="max_new_tokens"):
-        list(model.reply(PROMPT, 20))
+        list(model.reply(WINDOW, 20))
 
 
 def test_20_users_are_served_side_by_side(url: str) -> None:
     model, texts = Model(Config(model_url=url, model_temperature=0.0)), list[str]()
-    threads = [threading.Thread(target=lambda: texts.append("".join(model.reply(PROMPT, 30)))) for _ in range(20)]
+    threads = [threading.Thread(target=lambda: texts.append("".join(model.reply(WINDOW, 30)))) for _ in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -291,7 +292,7 @@ def test_closing_our_client_frees_the_slot(narrow: tuple[Process, str]) -> None:
     _, url = narrow
     model = Model(Config(model_url=url, model_max_new_tokens=900))
     for _ in range(20):
-        with model.reply(PROMPT, 10) as reply:
+        with model.reply(WINDOW, 10) as reply:
             assert next(iter(reply))
     wait_for(lambda: post(url, max_new_tokens=2).status_code == 200, within_s=2)
 
