@@ -90,14 +90,14 @@ class Reply(AbstractContextManager["Reply"]):
 
     def _read(self) -> Iterator[str]:
         """The pieces of the first answer that is one. One without text is asked for again, once."""
-        pause_s, shown, empty = FIRST_PAUSE_S, False, 0
-        while not shown:
+        pause_s, empty = FIRST_PAUSE_S, 0
+        while not self._begun:
             try:
                 with closing(self._answer()) as response:
                     for certain in self._text(response):
-                        shown = True
+                        self._begun = True
                         yield certain
-                empty += not shown
+                empty += not self._begun
                 if empty > 1:
                     raise ModelSilent
                 continue
@@ -154,7 +154,6 @@ class Reply(AbstractContextManager["Reply"]):
         protocol = self._model.protocol
         text, chars, piece = ReplyText(protocol.marks), 0, Piece("")
         for piece in pieces(response, protocol.piece, self._secrets):
-            self._begun = self._begun or bool(piece.text)
             chars += len(piece.text)
             if self._over.is_set():  # there may be text of before the hang-up
                 raise ModelTimeout
