@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import requests
 from dialects import CHAT, COMPLETIONS, DIALECTS, DONE, DialectServer, chat_chunk, data, text_chunk
-from services import wait_for
+from services import Process, model_server, wait_for
 from test_gptj_client import PROMPT, WINDOW
 
 from chat.config import Config, from_environ
+from chat.conversation import Conversation
 from chat.errors import (
     ConfigError,
     ModelBroke,
@@ -22,6 +24,7 @@ from chat.errors import (
     ModelUnavailable,
 )
 from chat.prompt import build, most_tokens
+from chat.store import Store
 from gptj.client import Model
 
 MESSAGES = [
@@ -452,3 +455,73 @@ def test_a_text_that_no_guess_fits_is_still_cut_to_what_is_counted(vllm: Dialect
     vllm.routes["/tokenize"] = tokenizer(lambda text: {"tokens": [1] * (text.count("z") + 10)})
     reply(vllm, window=[{"role": "human", "text": "é" * 2000 + "zz " * 300}], **SMALL)
     assert 100 < vllm.asked()[0]["prompt"].count("z") <= 190
+
+
+# Ours
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    process = model_server(tmp_path_factory.mktemp("server") / "log")
+    yield process.address
+    assert process.end() == 0
+
+
+def test_our_server_says_the_same_in_both_protocols(ours: str) -> None:
+    texts = []
+    for path in ("/generate_stream", COMPLETIONS):
+        pieces = list(Model(Config(model_url=ours + path, model_temperature=0.0)).reply(WINDOW, 30))
+        texts.append("".join(pieces))
+        assert len(pieces) > 1 and texts[-1]
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize("path", ["/generate_stream", COMPLETIONS])
+def test_our_server_counts_the_tokens_of_a_long_window(ours: str, path: str) -> None:
+    model = Model(Config(model_url=ours + path, model_context_tokens=1024, model_temperature=0.0))
+    asked: list[Any] = []
+
+    def ask(url: str, body: Any) -> Any:
+        asked.append(url)
+        return (requests.post(url, json=body, timeout=10) if body else requests.get(url, timeout=10)).json()
+
+    window = [{"role": "human", "text": "What is it? " * 150}, {"role": "bot", "text": "Well. " * 300}, *WINDOW]
+    body = model.body(window, ask)
+    assert f"{ours}/tokenize" in asked
+    prompt = body.get("prompt") or body["inputs"]
+    tokens = requests.post(f"{ours}/tokenize", json={"inputs": prompt}, timeout=10).json()
+    assert 600 < len(tokens) <= 768 and prompt.endswith(PROMPT)
+    assert "".join(model.reply(window, 30))
+
+
+def test_our_server_tells_in_both_protocols_what_it_refuses(ours: str) -> None:
+    for path, name in (("/generate_stream", "max_new_tokens"), (COMPLETIONS, "max_tokens")):
+        model = Model(Config(model_url=ours + path, model_max_new_tokens=5000, model_context_tokens=9000))
+        with pytest.raises(ModelRefused, match=name):
+            list(model.reply(WINDOW, 20))
+
+
+# Through the worker
+
+
+@pytest.mark.parametrize("name", ["openai chat", "transformers serve"])
+def test_a_turn_goes_through_the_worker(store: Store, start_worker: Callable[..., Process], name: str) -> None:
+    conversation = Conversation.create(store)
+    with DialectServer(name) as server:
+        start_worker(MODEL_URL=server.url, MODEL_TOKEN="secret", SWEEP_S="0.2")
+        for text in ("Hi, I am Ada.", "What is my name?"):
+            conversation.accept(text)
+        wait_for(lambda: len(conversation.snapshot()["messages"]) == 4, within_s=60)
+        first, second = server.asked()
+        server.answers = [(200, {}, b'{"choices": []}')] * 2
+        conversation.accept("Say nothing.")
+        wait_for(lambda: len(conversation.snapshot()["messages"]) == 6, within_s=60)
+    said = [message["text"] for message in conversation.snapshot()["messages"]]
+    assert said == ["Hi, I am Ada.", "Hello, Ada!", "What is my name?", "Hello, Ada!", "Say nothing.", ""]
+    assert first.get("prompt", "Human: Hi, I am Ada.\nBot:") == "Human: Hi, I am Ada.\nBot:"
+    if "messages" in second:
+        assert [message["role"] for message in second["messages"]] == ["user", "assistant", "user"]
+    # Nothing twice is a failure, and no strike.
+    last = conversation.snapshot()["messages"][-1]
+    assert (last["status"], last["failure"]["code"], last["failure"]["retryable"]) == ("failed", "empty_reply", True)
+    assert not server.answers

@@ -15,11 +15,11 @@ from chat.prompt import Window
 from gptj.client.failures import Overloaded, refused, unanswered
 from gptj.client.line import Line, send
 from gptj.client.server import Server
-from gptj.client.stream import MAX_LINE_BYTES, Json, Piece, pieces, read
+from gptj.client.stream import Json, Piece, pieces, read
 from gptj.client.text import ReplyText
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
-ERROR_BYTES = 16_384
+ERROR_BYTES, ASIDE_BYTES = 16_384, 16_000_000
 DRAIN_S = 0.05
 
 
@@ -117,7 +117,7 @@ class Reply(AbstractContextManager["Reply"]):
         """What the server says to a question beside the one for a reply: its JSON, or {} if it has none to give."""
         try:
             with closing(self._ask(url, body)) as response:
-                return read(response.raw.read(MAX_LINE_BYTES, decode_content=True))
+                return read(response.raw.read(ASIDE_BYTES, decode_content=True))
         except (ModelUnavailable, ModelTimeout):
             raise
         except ModelError:
