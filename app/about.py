@@ -7,7 +7,6 @@ from app.parts import parts
 from app.problems import problem
 from app.smorest import Blueprint
 from chat import VERSION
-from chat.config import Config
 from chat.conversation import Json
 
 blueprint = Blueprint("about", __name__)
@@ -20,7 +19,7 @@ def config() -> Json:
     settings, account = parts().config, logins.known()
     return {
         "version": VERSION,
-        "model": model_name(settings),
+        "model": settings.model_name or ("GPT-J" if settings.model_url else "GPT-J (tiny)"),
         "demo": not settings.model_url,
         "limits": {name: getattr(settings, name) for name in ("message_max_chars", "pending_max", "chat_ttl_s")},
         "registration": settings.registration,
@@ -44,8 +43,3 @@ def readyz() -> Json | Response:
     if down:
         return problem(503, "not_ready", f"Not ready: {', '.join(down)}.", {"Retry-After": "1"}, parts=states)
     return {"status": "ready", "version": VERSION, "parts": states}
-
-
-def model_name(settings: Config) -> str:
-    """What the reader is told of who answers."""
-    return settings.model_name or ("GPT-J" if settings.model_url else "GPT-J (tiny)")

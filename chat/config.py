@@ -60,14 +60,14 @@ class Config:
     model_connect_s: float = setting(3.0, "Seconds to wait for a connection to the model's server.", 0.01)
     model_read_s: float = setting(60.0, "Seconds that the model may stay silent.", 0.01)
     turn_limit_s: float = setting(120.0, "Seconds that one attempt at a reply may take, waiting included.", 0.1)
-    gptj_path: str = setting("", "What our model server serves, made by `make model-convert`; unset: the tiny GPT-J.")
-    gptj_device: Literal["auto", "cpu", "cuda"] = setting("auto", "Where it computes: auto, cpu or cuda.")
-    gptj_compute: Literal[
-        "default", "auto", "int8", "int8_float32", "int8_float16", "int8_bfloat16", "float16", "bfloat16", "float32"
-    ] = setting("default", "What it computes in. default: as it is stored, where the device can; auto: the fastest.")
-    gptj_threads: int = setting(0, "Replies that it computes at once; 0: by the model's size and the device.", 0)
-    gptj_threads_per_reply: int = setting(0, "Threads that compute one reply; 0: by the model's size.", 0)
-    gptj_slots: int = setting(64, "Replies that it computes or lets wait; more get 429.", 1)
+    gptj_path: str = setting("", "What gptj.server serves, made by `make model-convert`; unset: the tiny GPT-J.")
+    gptj_device: Literal["auto", "cpu", "cuda"] = setting("auto", "Where gptj.server computes: auto, cpu or cuda.")
+    gptj_compute: str = setting(
+        "default", "In what: int8, int8_float16, float16, float32, …; default: as it is stored."
+    )
+    gptj_threads: int = setting(0, "Replies that gptj.server computes at once; 0: by the model's size and device.", 0)
+    gptj_threads_per_reply: int = setting(0, "Threads that compute one of its replies; 0: by the model's size.", 0)
+    gptj_slots: int = setting(64, "Replies that gptj.server computes or lets wait; more get 429.", 1)
     lease_s: float = setting(5.0, "Seconds after which the turn of a silent worker is given to another one.", 0.2)
     renew_s: float = setting(0.4, "Seconds between two renewals of a lease; a stop is seen this soon.", 0.01)
     sweep_s: float = setting(1.0, "Seconds between two looks for work that no worker has heard of.", 0.01)

@@ -9,7 +9,6 @@ from typing import Any
 
 Window = Sequence[dict[str, Any]]  # messages with `role` and `text`, oldest first, the newest of them a human's
 
-ROLES = {"human": "Human", "bot": "Bot"}
 SILENCE = "..."  # an empty text
 LINE_TOKENS = 8  # more than a role, its colon, a line's end and silence take
 
@@ -31,7 +30,7 @@ def build(window: Window) -> str:
     There are exactly as many lines that begin with a role as messages, plus the last: whatever a message holds, it
     forges no turn.
     """
-    turns = (f"{ROLES[message['role']]}: {escape(message['text']) or SILENCE}" for message in window)
+    turns = (f"{message['role'].capitalize()}: {escape(message['text']) or SILENCE}" for message in window)
     return "\n".join([*turns, "Bot:"])
 
 

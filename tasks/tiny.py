@@ -5,17 +5,21 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from threading import Event as Flag
 from threading import Thread
 
+from chat.config import Config
+
 AGAIN_S = 1.0
+CONTEXT_TOKENS = 1024  # what the tiny one takes
 
 log = logging.getLogger(__name__)
 
 
-def start(leaving: Flag) -> str:
-    """Start a model server of this worker's own, again when it dies, and return its URL.
+def start(config: Config, leaving: Flag) -> Config:
+    """Start a model server of this worker's own, again when it dies, and return the settings with its URL.
 
     It ends when its standard input does: with this process, even where that is killed, and not before its last reply.
     """
@@ -25,7 +29,8 @@ def start(leaving: Flag) -> str:
     url = f"http://127.0.0.1:{port}"
     log.warning("MODEL_URL is not set: a tiny demo GPT-J answers, started beside this worker at %s", url)
     Thread(target=_keep, args=(port, leaving), daemon=True, name="tiny").start()
-    return url
+    most = config.model_context_tokens if config.gptj_path else min(config.model_context_tokens, CONTEXT_TOKENS)
+    return replace(config, model_url=url, model_protocol="", model_context_tokens=most)
 
 
 def _keep(port: str, leaving: Flag) -> None:

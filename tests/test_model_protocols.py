@@ -1,6 +1,7 @@
 """What the worker says to model servers of every kind, and what it makes of their answers."""
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 import requests
 from dialects import CHAT, COMPLETIONS, DIALECTS, DONE, DialectServer, chat_chunk, data, text_chunk
-from services import Process, model_server, wait_for
+from services import ROOT, Process, model_server, wait_for
 from test_gptj_client import PROMPT, WINDOW
 
 from chat.config import Config, from_environ
@@ -26,6 +27,7 @@ from chat.errors import (
 from chat.prompt import build, most_tokens
 from chat.store import Store
 from gptj.client import Model
+from tasks import tiny
 
 MESSAGES = [
     {"role": "user", "content": "Hi, I am Ada."},
@@ -492,6 +494,15 @@ def test_our_server_counts_the_tokens_of_a_long_window(ours: str, path: str) -> 
     tokens = requests.post(f"{ours}/tokenize", json={"inputs": prompt}, timeout=10).json()
     assert 600 < len(tokens) <= 768 and prompt.endswith(PROMPT)
     assert "".join(model.reply(window, 30))
+
+
+def test_a_worker_of_its_own_model_knows_what_that_can_take() -> None:
+    leaving = threading.Event()
+    leaving.set()  # so that none is started
+    config = tiny.start(Config(model_protocol="openai-chat"), leaving)
+    shipped = json.loads((ROOT / "gptj/tiny/config.json").read_text())["n_positions"]
+    assert (config.model_context_tokens, config.protocol) == (shipped, "huggingface")
+    assert tiny.start(Config(gptj_path="/models/6b"), leaving).model_context_tokens == 2048
 
 
 def test_our_server_tells_in_both_protocols_what_it_refuses(ours: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import requests
 import urllib3
 
-from chat.errors import ModelBroke, ModelError, ModelSilent, ModelTimeout, ModelUnavailable
+from chat.errors import ModelBroke, ModelError, ModelGarbage, ModelRefused, ModelSilent, ModelTimeout, ModelUnavailable
 from chat.prompt import Window
 from gptj.client.failures import Overloaded, refused, unanswered
 from gptj.client.line import Line, send
@@ -118,9 +118,7 @@ class Reply(AbstractContextManager["Reply"]):
         try:
             with closing(self._ask(url, body)) as response:
                 return read(response.raw.read(ASIDE_BYTES, decode_content=True))
-        except (ModelUnavailable, ModelTimeout):
-            raise
-        except ModelError:
+        except (ModelRefused, ModelBroke, ModelGarbage):
             return {}
 
     def _ask(self, url: str, body: Json | None) -> requests.Response:

@@ -16,9 +16,7 @@ from gptj.client.stream import Json
 
 # Asks the server at an address, with a body or without: its JSON, or {} where it has none to give.
 Ask = Callable[[str, Json | None], Any]
-_PROTOCOLS: dict[str, Callable[[Config], HuggingFace | Completions]] = {
-    "huggingface": HuggingFace, "openai-completions": Completions, "openai-chat": Chat
-}  # fmt: skip
+_PROTOCOLS: dict[str, Any] = {"huggingface": HuggingFace, "openai-completions": Completions, "openai-chat": Chat}
 
 
 class Server:
@@ -27,7 +25,7 @@ class Server:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.session = open_session(config.model_token, config.worker_concurrency)
-        self.protocol = _PROTOCOLS[config.protocol](config)
+        self.protocol: HuggingFace | Completions = _PROTOCOLS[config.protocol](config)
         self._room = config.model_context_tokens - config.model_max_new_tokens - self.protocol.spare_tokens
         self._name = config.model_name
         self._counts = True
@@ -62,6 +60,6 @@ class Server:
         """How many tokens that is, by TGI, gptj.server, vLLM or llama.cpp, each in its own words; 0: it won't say."""
         words = {"inputs": text, "prompt": text, "content": text, "model": self._name or None}
         answer = ask(f"{self._base.removesuffix('/v1')}/tokenize", words) if self._counts else {}
-        tokens = answer.get("tokens") if isinstance(answer, dict) else answer
+        tokens: Any = answer.get("tokens") if isinstance(answer, dict) else answer
         self._counts = isinstance(tokens, list)
-        return len(tokens) if isinstance(tokens, list) else 0
+        return len(tokens) if self._counts else 0
