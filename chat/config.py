@@ -62,9 +62,7 @@ class Config:
     turn_limit_s: float = setting(120.0, "Seconds that one attempt at a reply may take, waiting included.", 0.1)
     gptj_path: str = setting("", "What gptj.server serves, made by `make model-convert`; unset: the tiny GPT-J.")
     gptj_device: Literal["auto", "cpu", "cuda"] = setting("auto", "Where gptj.server computes: auto, cpu or cuda.")
-    gptj_compute: str = setting(
-        "default", "In what: int8, int8_float16, float16, float32, …; default: as it is stored."
-    )
+    gptj_compute: str = setting("default", "In what: int8, int8_float16, float16, float32, …; default: as stored.")
     gptj_threads: int = setting(0, "Replies that gptj.server computes at once; 0: by the model's size and device.", 0)
     gptj_threads_per_reply: int = setting(0, "Threads that compute one of its replies; 0: by the model's size.", 0)
     gptj_slots: int = setting(64, "Replies that gptj.server computes or lets wait; more get 429.", 1)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import requests
-from services import ROOT, Process, free_port, python, wait_for
+from services import ROOT, model_server
 
 pytestmark = pytest.mark.peers
 PYTHON = ROOT / ".venv-peers/bin/python"
@@ -62,19 +62,9 @@ def test_greedy_replies_are_those_of_transformers(said: dict[str, Any]) -> None:
 
 @pytest.fixture
 def url(stored: tuple[Path, Path], tmp_path: Path) -> Iterator[str]:
-    url = f"http://127.0.0.1:{free_port()}"
-    command = python("-m", "gptj.server", "--port", url.rpartition(":")[2])
-    process = Process(command, tmp_path / "server.log", GPTJ_PATH=str(stored[1]), GPTJ_COMPUTE="float32")
-    wait_for(lambda: process.popen.poll() is not None or is_healthy(url), within_s=30)
-    yield url
+    process = model_server(tmp_path / "server.log", GPTJ_PATH=str(stored[1]), GPTJ_COMPUTE="float32")
+    yield process.address
     process.end(signal.SIGKILL)
-
-
-def is_healthy(url: str) -> bool:
-    try:
-        return requests.get(f"{url}/health", timeout=5).ok
-    except requests.ConnectionError:
-        return False
 
 
 def test_the_model_server_writes_the_same_text(url: str, said: dict[str, Any]) -> None:
