@@ -71,6 +71,13 @@ def test_reply_is_the_same_however_it_was_cut(text: str, data: st.DataObject) ->
         assert cleaned(parts, finish) == cleaned([text], finish)
 
 
+@given(WORDS, st.sampled_from(["stop", "length", None]))
+def test_reply_of_a_chat_model_is_all_but_the_white_space_around_it(parts: list[str], finish: str | None) -> None:
+    text = ReplyText(marks=False)
+    assert "".join([*map(text.feed, parts), text.end(finish)]) == "".join(parts).strip()
+    assert not text.finished
+
+
 @given(WORDS)
 def test_reply_has_no_mark_and_no_white_space_around_it(parts: list[str]) -> None:
     result = cleaned(parts)

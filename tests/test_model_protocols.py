@@ -435,6 +435,14 @@ def test_of_a_long_window_that_fits_nothing_is_cut(vllm: DialectServer) -> None:
     assert len(vllm.asked("/tokenize")) == 1
 
 
+@pytest.mark.parametrize("answer", [[{"generated_text": "Hi"}], {"tokens": ["a"]}, {"tokens": None}, None, 7, "x"])
+def test_what_is_no_list_of_tokens_is_no_count(vllm: DialectServer, answer: Any) -> None:
+    """Some servers write a reply whatever the path."""
+    vllm.routes["/tokenize"] = tokenizer(lambda _: answer)
+    reply(vllm, window=LONG, **SMALL)
+    assert most_tokens(vllm.asked()[0]["prompt"]) <= 208
+
+
 def test_a_short_window_is_not_counted(vllm: DialectServer) -> None:
     reply(vllm)
     assert not vllm.asked("/tokenize")

@@ -23,8 +23,7 @@ class HuggingFace:
             self._parameters.pop("temperature", None)  # TGI refuses 0
 
     def body(self, window: Window) -> Json:
-        options = {"use_cache": False}
-        return {"inputs": build(window), "parameters": self._parameters, "stream": True, "options": options}
+        return {"inputs": build(window), "parameters": self._parameters, "stream": True, "options": {"use_cache": False}}
 
     def piece(self, value: Json) -> Piece:
         """What an event says, or an answer in one, which has no `token`."""

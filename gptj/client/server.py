@@ -27,8 +27,7 @@ class Server:
         self.session = open_session(config.model_token, config.worker_concurrency)
         self.protocol: HuggingFace | Completions = _PROTOCOLS[config.protocol](config)
         self._room = config.model_context_tokens - config.model_max_new_tokens - self.protocol.spare_tokens
-        self._name = config.model_name
-        self._counts = True
+        self._name, self._counts = config.model_name, True
         url = urlsplit(config.model_url)
         base = re.sub(r"/generate(_stream)?$|(/chat)?/completions$", "", url.path.rstrip("/"))
         if self.protocol.path:  # OpenAI's have a base, as their own client knows it
@@ -60,6 +59,8 @@ class Server:
         """How many tokens that is, by TGI, gptj.server, vLLM or llama.cpp, each in its own words; 0: it won't say."""
         words = {"inputs": text, "prompt": text, "content": text, "model": self._name or None}
         answer = ask(f"{self._base.removesuffix('/v1')}/tokenize", words) if self._counts else {}
-        tokens: Any = answer.get("tokens") if isinstance(answer, dict) else answer
-        self._counts = isinstance(tokens, list)
-        return len(tokens) if self._counts else 0
+        with suppress(LookupError, TypeError):
+            tokens = answer["tokens"] if isinstance(answer, dict) else answer
+            return len([token if isinstance(token, int) else token["id"] for token in tokens])
+        self._counts = False
+        return 0
