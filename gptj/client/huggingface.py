@@ -18,12 +18,12 @@ class HuggingFace:
     def __init__(self, config: Config) -> None:
         length, sampled = config.model_max_new_tokens, config.model_temperature > 0
         lengths = {"max_new_tokens": length, "truncate": config.model_context_tokens - length}
-        self._parameters = lengths | {"return_full_text": False, "stop": STOP, "do_sample": sampled} | config.sampling
+        self._settings = lengths | {"return_full_text": False, "stop": STOP, "do_sample": sampled} | config.sampling
         if not sampled:
-            self._parameters.pop("temperature", None)  # TGI refuses 0
+            self._settings.pop("temperature", None)  # TGI refuses 0
 
     def body(self, window: Window) -> Json:
-        return {"inputs": build(window), "parameters": self._parameters, "stream": True, "options": {"use_cache": False}}
+        return {"inputs": build(window), "parameters": self._settings, "stream": True, "options": {"use_cache": False}}
 
     def piece(self, value: Json) -> Piece:
         """What an event says, or an answer in one, which has no `token`."""
