@@ -443,6 +443,16 @@ def test_what_is_no_list_of_tokens_is_no_count(vllm: DialectServer, answer: Any)
     assert most_tokens(vllm.asked()[0]["prompt"]) <= 208
 
 
+@pytest.mark.parametrize("name", ["vllm", "openai chat"])
+@pytest.mark.parametrize("room", [1, 40, 200])
+def test_a_server_that_never_has_room_is_asked_a_few_times_only(name: str, room: int) -> None:
+    with DialectServer(name) as server:
+        asked = server.path.partition("/v1")[0].removesuffix("/chat/completions") + "/tokenize"
+        server.routes[asked] = tokenizer(lambda _: {"tokens": [1] * 10_000})
+        reply(server, window=LONG, model_context_tokens=256 + room)
+        assert len(server.asked()) == 1 and 1 <= len(server.asked(asked)) <= 4
+
+
 def test_a_short_window_is_not_counted(vllm: DialectServer) -> None:
     reply(vllm)
     assert not vllm.asked("/tokenize")

@@ -99,11 +99,10 @@ def open_session(token: str, connections: int) -> requests.Session:
     return session
 
 
-def send(session: requests.Session, line: Line, url: str, body: Any, timeout: tuple[float, float]) -> requests.Response:
+def send(session: requests.Session, line: Line, url: str, body: Any, wait: tuple[float, float]) -> requests.Response:
     """POST the body as JSON over this line, or GET without one; the answer's body is not yet read.
 
     Raises as `requests` does.
     """
     _sending.line = line
-    method = "GET" if body is None else "POST"
-    return session.request(method, url, json=body, timeout=timeout, stream=True, allow_redirects=False)
+    return session.request("POST" if body else "GET", url, json=body, timeout=wait, stream=True, allow_redirects=False)

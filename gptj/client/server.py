@@ -26,7 +26,8 @@ class Server:
         self.config = config
         self.session = open_session(config.model_token, config.worker_concurrency)
         self.protocol: HuggingFace | Completions = _PROTOCOLS[config.protocol](config)
-        self._room = config.model_context_tokens - config.model_max_new_tokens - self.protocol.spare_tokens
+        room = config.model_context_tokens - config.model_max_new_tokens - self.protocol.spare_tokens
+        self._room = max(32, room)  # enough for a role with nothing to say
         self._name, self._counts = config.model_name, True
         url = urlsplit(config.model_url)
         base = re.sub(r"/generate(_stream)?$|(/chat)?/completions$", "", url.path.rstrip("/"))
