@@ -122,7 +122,7 @@ def test_details_tell_why_the_reply_ended(url: str) -> None:
 def test_info_tells_what_is_served(url: str) -> None:
     info = requests.get(f"{url}/info", timeout=5).json()
     assert info["model_id"] == "tiny" and info["max_total_tokens"] >= 512
-    assert info.keys() >= {"model_dtype", "max_input_length", "version"}
+    assert info.keys() >= {"model_dtype", "max_input_tokens", "version"}
 
 
 def test_stream_arrives_as_it_is_written_and_the_connection_stays(url: str) -> None:

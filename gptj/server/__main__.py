@@ -12,7 +12,6 @@ import threading
 from typing import Any
 
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
-from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
 from chat.config import Config, from_environ
@@ -55,7 +54,6 @@ class Server(BaseApplication):  # type: ignore[misc]
             "timeout": 0,
             "graceful_timeout": STOP_S,
             "loglevel": "warning",
-            "proc_name": "gptj.server",
             "control_socket_disable": True,
         }
         for name, value in settings.items():
@@ -74,7 +72,7 @@ def _load(engine: Engine) -> None:
     except (RuntimeError, ValueError, OSError) as error:
         how = f"GPTJ_DEVICE={engine.config.gptj_device} GPTJ_COMPUTE={engine.config.gptj_compute}"
         print(f"GPTJ_PATH={engine.folder} cannot be loaded with {how}: {error}", file=sys.stderr, flush=True)
-        os._exit(Arbiter.WORKER_BOOT_ERROR)  # which ends gunicorn too, instead of trying again for ever
+        os._exit(3)  # gunicorn's WORKER_BOOT_ERROR, which ends it too, instead of trying again for ever
 
 
 def main() -> None:

@@ -33,16 +33,14 @@ def complete() -> Response:
 
 
 def _chunks(about: Json, generation: Generation, tokens: Tokens) -> Iterator[Json | str | None]:
-    text, sent = generation.asked.before, 0
+    if generation.asked.before:
+        yield about | _choice(generation.asked.before, None)
+    sent = 0
     for token in tokens:
-        if token is None:
-            yield None
-            continue
-        certain_to = _certain_to(generation, token.finish)
-        text += generation.text[sent:certain_to]
-        if text or token.finish:
-            yield about | _choice(text, token.finish)
-        text, sent = "", certain_to
+        finish = token.finish if token else None
+        text = generation.text[sent : _certain_to(generation, finish)]
+        sent += len(text)
+        yield about | _choice(text, finish) if text or finish else None
     if generation.asked.details:
         yield about | {"choices": [], "usage": _usage(generation)}
     yield "[DONE]"

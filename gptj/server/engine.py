@@ -49,14 +49,12 @@ class Engine:
         self._slots = threading.Semaphore(config.gptj_slots)
         self._loaded = threading.Event()
         self._bytes = sum(file.stat().st_size for file in self.folder.glob("*.bin"))
-        self._loaded_at = time.monotonic() + self._bytes / _BYTES_PER_S
 
     def load(self) -> None:
         """Load model and tokenizer. Raises RuntimeError, ValueError or OSError if they cannot be used."""
         # Imported here, so that the server listens before these large libraries are there.
         import ctranslate2  # type: ignore[import-untyped]
         import tokenizers
-        from tokenizers.decoders import DecodeStream
 
         self.context_tokens = int(json.loads((self.folder / "config.json").read_text()).get("n_positions") or 2048)
         device = self.config.gptj_device
@@ -75,7 +73,7 @@ class Engine:
         self.running = threading.Semaphore(at_once)
         self.tokenizer = tokenizers.Tokenizer.from_file(str(self.folder / "tokenizer.json"))
         self.special = {id for id, token in self.tokenizer.get_added_tokens_decoder().items() if token.special}
-        self.new_decoder = DecodeStream
+        self.new_decoder = tokenizers.decoders.DecodeStream
         # A library of CUDA that is missing is missed by the first token only.
         self.model.generate_batch([self.tokenizer.encode("Human:").tokens], max_length=1)
         self._loaded.set()
@@ -87,15 +85,15 @@ class Engine:
         one's is not the processor but the memory, which one reply keeps busy. Half the processors are real ones.
         """
         cores = os.cpu_count() or 1
-        at_once, each = (4, 1) if device == "cuda" else (1, max(1, cores // 2))
-        if device == "cpu" and self._bytes < _SMALL_BYTES:
-            at_once, each = min(2, cores), 1
+        by_size = (min(2, cores), 1) if self._bytes < _SMALL_BYTES else (1, max(1, cores // 2))
+        at_once, each = (4, 1) if device == "cuda" else by_size
         return self.config.gptj_threads or at_once, self.config.gptj_threads_per_reply or each
 
-    def check_loaded(self, wait_s: float = 0) -> None:
+    def loaded(self, wait_s: float = 0) -> "Engine":
+        """Itself. Raises Refused while it is not loaded yet, after so many seconds."""
         if not self._loaded.wait(wait_s):
-            estimated_s = round(max(0.1, self._loaded_at - time.monotonic()), 1)
-            raise Refused("loading", f"Model {self.name} is currently loading", estimated_s)
+            raise Refused("loading", f"Model {self.name} is currently loading", 1 + self._bytes // _BYTES_PER_S)
+        return self
 
     def open(self, asked: Request) -> "Generation":
         """Take a slot for a reply; closing the reply gives it back. Raises Refused."""
@@ -104,7 +102,7 @@ class Engine:
             raise Refused("overloaded", "Model is overloaded", 1)
         with ExitStack() as ending:
             ending.callback(self._slots.release)
-            self.check_loaded(WAIT_FOR_MODEL_S if asked.wait_for_model else 0)
+            self.loaded(WAIT_FOR_MODEL_S if asked.wait_for_model else 0)
             room = self.context_tokens - asked.max_new_tokens
             if room < 1:
                 raise Refused("validation", f"`max_new_tokens` must be less than {self.context_tokens}")
@@ -165,18 +163,15 @@ class Generation:
             self._computing = False
 
     def _start(self) -> Any:
-        p = self.asked
         return self._engine.model.generate_batch(
             [self._prompt],
             asynchronous=True,
             include_prompt_in_result=False,
             return_scores=True,
-            max_length=p.max_new_tokens,
-            repetition_penalty=p.repetition_penalty or 1.0,
-            sampling_topk=(p.top_k or 0) if p.sampled else 1,
-            sampling_topp=(p.top_p or 1.0) if p.sampled else 1.0,
-            sampling_temperature=(p.temperature or 1.0) if p.sampled else 1.0,
+            max_length=self.asked.max_new_tokens,
+            repetition_penalty=self.asked.repetition_penalty or 1.0,
             callback=self._step,
+            **self.asked.sampling,
         )
 
     def _step(self, step: Any) -> bool:

@@ -5,6 +5,7 @@ import logging
 import select
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 from flask import Response, current_app, request
@@ -37,10 +38,8 @@ def asked(read: Callable[[Any], Request]) -> Request:
 def write(asked: Request) -> tuple[Generation, list[Token]]:
     """A reply and all of its tokens; only some where the client has hung up, and nobody reads them."""
     generation, tokens = _begin(asked)
-    try:
+    with closing(generation):
         return generation, [token for token in tokens if token]
-    finally:
-        generation.close()
 
 
 def stream(asked: Request, tell: Callable[[Generation, Tokens], Iterator[Json | str | None]]) -> Response:

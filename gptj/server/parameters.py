@@ -9,7 +9,7 @@ MAX_STOPS = 16
 class Refused(Exception):
     """A request that gets no reply: `kind` is TGI's error_type, and `retry_s` when it may be repeated, if ever."""
 
-    def __init__(self, kind: str, message: str, retry_s: float = 0) -> None:
+    def __init__(self, kind: str, message: str, retry_s: int = 0) -> None:
         super().__init__(message)
         self.kind, self.retry_s = kind, retry_s
 
@@ -23,7 +23,7 @@ class Request:
 
     prompt: str
     before: str
-    stream: bool
+    stream: bool = False
     max_new_tokens: int = 100
     temperature: float | None = None
     top_k: int | None = None
@@ -37,26 +37,22 @@ class Request:
     wait_for_model: bool = False
 
     @property
-    def sampled(self) -> bool:
-        """Whether words are drawn by chance. As in TGI a setting for it asks for it, unless do_sample says no."""
-        if self.temperature == 0 or self.top_k == 1 or self.do_sample is False:
-            return False
-        return bool(self.do_sample) or any(v is not None for v in (self.temperature, self.top_k, self.top_p))
+    def sampling(self) -> dict[str, float]:
+        """How CTranslate2 draws the words. As in TGI a setting for it asks for it, unless do_sample says no."""
+        drawn = {"sampling_temperature": self.temperature, "sampling_topk": self.top_k, "sampling_topp": self.top_p}
+        given = {name: value for name, value in drawn.items() if value is not None}
+        if self.temperature == 0 or self.do_sample is False or not (given or self.do_sample):
+            return {}
+        return {"sampling_topk": 0} | given
 
 
 # Type, smallest and largest value. TGI refuses a temperature of 0, which here means "always the likeliest word".
 _LIMITS: dict[str, tuple[type, float, float]] = {
-    "max_new_tokens": (int, 1, 100_000),
-    "temperature": (float, 0, 100),
-    "top_k": (int, 0, 1_000_000),
-    "top_p": (float, 1e-6, 1),
-    "repetition_penalty": (float, 1e-6, 100),
-    "seed": (int, 0, 2**64 - 1),
-    "truncate": (int, 1, 1_000_000),
-    "do_sample": (bool, 0, 1),
-    "return_full_text": (bool, 0, 1),
-    "details": (bool, 0, 1),
-}
+    "max_new_tokens": (int, 1, 100_000), "truncate": (int, 1, 1_000_000), "temperature": (float, 0, 100),
+    "top_k": (int, 0, 1_000_000), "top_p": (float, 1e-6, 1), "repetition_penalty": (float, 1e-6, 100),
+    "seed": (int, 0, 2**64 - 1), "do_sample": (bool, 0, 1), "return_full_text": (bool, 0, 1), "details": (bool, 0, 1),
+    "stream": (bool, 0, 1), "wait_for_model": (bool, 0, 1),
+}  # fmt: skip
 _TOLD = {int: "a whole number", float: "a number", bool: "true or false", dict: "a JSON object", str: "a string"}
 # OpenAI's names, where they are others.
 OPENAI = {"max_new_tokens": "max_tokens", "inputs": "prompt", "return_full_text": "echo"}
@@ -73,32 +69,31 @@ def read(body: Any, full: bool = False) -> Request:
 
     Raises Refused.
     """
-    whole = _object("body", body)
-    given, options = (_object(name, whole.get(name, {})) for name in ("parameters", "options"))
-    wait = _typed("wait_for_model", options.get("wait_for_model", False), bool)
-    return _request(whole.get("inputs"), whole.get("stream", False), {"return_full_text": full} | given, wait)
+    whole = {"parameters": {}, "options": {}} | _object("body", body)
+    given = _object("parameters", whole["parameters"]) | _object("options", whole["options"])
+    return _request({"return_full_text": full} | given | {k: whole[k] for k in ("inputs", "stream") if k in whole})
 
 
 def read_completion(body: Any) -> Request:
     """Read a body of OpenAI's completions. Raises Refused, with TGI's names of the parameters."""
-    whole = {"echo": False, "max_tokens": 16, "temperature": 1} | _object("body", body)
+    whole = {"echo": False, "max_tokens": 16, "temperature": 1, "stream_options": {}} | _object("body", body)
     given = whole | {ours: whole[theirs] for ours, theirs in OPENAI.items() if theirs in whole}
-    given["details"] = _object("stream_options", whole.get("stream_options", {})).get("include_usage", False)
-    prompt, stop = whole.get("prompt"), whole.get("stop", [])
+    given["details"] = _object("stream_options", whole["stream_options"]).get("include_usage", False)
     # One stop may stand alone, and one prompt in a list.
-    given["stop"] = [stop] if isinstance(stop, str) else stop
-    prompt = prompt[0] if isinstance(prompt, list) and len(prompt) == 1 else prompt
-    return _request(prompt, whole.get("stream", False), given)
+    if isinstance(stop := given.get("stop"), str):
+        given["stop"] = [stop]
+    if isinstance(prompt := given.get("inputs"), list) and len(prompt) == 1:
+        (given["inputs"],) = prompt
+    return _request(given)
 
 
-def _request(prompt: Any, stream: Any, given: dict[str, Any], wait: bool = False) -> Request:
+def _request(given: dict[str, Any]) -> Request:
     for name, nothing in _REFUSED.items():
         if given.get(name, nothing) != nothing:
             raise Refused("validation", f"`{name}` is not supported")
     values = {name: _check(name, given[name]) for name in (*_LIMITS, "stop") if name in given}
-    text = _text("inputs", prompt)
-    before = text if values.pop("return_full_text") else ""
-    return Request(text, before, _typed("stream", stream, bool), wait_for_model=wait, **values)
+    prompt = _text("inputs", given.get("inputs"))
+    return Request(prompt, prompt if values.pop("return_full_text") else "", **values)
 
 
 def _check(name: str, value: Any) -> Any:

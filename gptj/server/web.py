@@ -1,7 +1,6 @@
 """The model server as an application: Text Generation Inference's (TGI) routes, errors, and what operators ask for."""
 
 from collections.abc import Iterator
-from math import ceil
 
 from flask import Blueprint, Flask, Response, jsonify, request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -49,16 +48,14 @@ def generate_stream() -> Response:
 @routes.post("/tokenize")
 def tokenize() -> Response:
     """The tokens of a prompt, so that a client can see whether it has room."""
-    wanted = asked(read)
-    engine().check_loaded()
-    tokens = engine().tokenizer.encode(wanted.prompt)
-    each = zip(tokens.ids, tokens.tokens, tokens.offsets, strict=True)
+    read_in = engine().loaded().tokenizer.encode(asked(read).prompt)
+    each = zip(read_in.ids, read_in.tokens, read_in.offsets, strict=True)
     return jsonify([{"id": id, "text": text, "start": start, "stop": stop} for id, text, (start, stop) in each])
 
 
 @routes.get("/health")
 def health() -> Response:
-    engine().check_loaded()
+    engine().loaded()
     return Response(status=200)
 
 
@@ -70,13 +67,11 @@ def metrics() -> Response:
 
 @routes.get("/info")
 def info() -> Response:
-    served = engine()
-    served.check_loaded()
+    served = engine().loaded()
     return jsonify(
         model_id=served.name,
         model_dtype=served.model.compute_type,
         model_device_type=served.model.device,
-        max_input_length=served.context_tokens - 1,
         max_input_tokens=served.context_tokens - 1,
         max_total_tokens=served.context_tokens,
         max_concurrent_requests=served.config.gptj_slots,
@@ -94,15 +89,12 @@ def _whole(asked: Request) -> Json:
 
 
 def _events(generation: Generation, tokens: Tokens) -> Iterator[Json | None]:
-    for index, token in enumerate(tokens, start=1):
-        if token is None:
-            yield None
-            continue
-        event = {"index": index, "token": _shape(token), "generated_text": None, "details": None}
-        if token.finish:
-            event["generated_text"] = generation.asked.before + generation.text
-            event["details"] = _details(token, generation)
-        yield event
+    index, end = 0, Json(generated_text=None, details=None)
+    for token in tokens:
+        index += bool(token)
+        if token and token.finish:
+            end = Json(generated_text=generation.asked.before + generation.text, details=_details(token, generation))
+        yield {"index": index, "token": _shape(token)} | end if token else None
 
 
 def _shape(token: Token) -> Json:
@@ -110,12 +102,8 @@ def _shape(token: Token) -> Json:
 
 
 def _details(last: Token, generation: Generation) -> Json:
-    return {
-        "finish_reason": last.finish,
-        "generated_tokens": generation.tokens,
-        "input_length": generation.input_tokens,
-        "seed": generation.asked.seed,
-    }
+    lengths = {"generated_tokens": generation.tokens, "input_length": generation.input_tokens}
+    return {"finish_reason": last.finish, "seed": generation.asked.seed} | lengths
 
 
 @routes.app_errorhandler(Refused)
@@ -123,12 +111,9 @@ def _refused(error: Refused) -> tuple[Json, int, dict[str, str]]:
     if request.method == "POST":
         REPLIES.labels(error.kind).inc()
     if error.kind == "validation":
-        openai = request.path.startswith("/v1/")
-        return problem(error.kind, f"Input validation error: {error}"), 400 if openai else 422, {}
-    headers = {"Retry-After": str(ceil(error.retry_s))}
-    if error.kind == "overloaded":
-        return problem(error.kind, str(error)), 429, headers
-    return problem(error.kind, str(error)) | {"estimated_time": error.retry_s}, 503, headers
+        return problem(error.kind, str(error)), 400 if request.path.startswith("/v1/") else 422, {}
+    status, more = (429, {}) if error.kind == "overloaded" else (503, {"estimated_time": error.retry_s})
+    return problem(error.kind, str(error)) | more, status, {"Retry-After": str(error.retry_s)}
 
 
 @routes.app_errorhandler(RuntimeError)
