@@ -17,10 +17,11 @@ blueprint = Blueprint("about", __name__)
 def config() -> Json:
     """What a client needs to know before it begins."""
     settings, account = parts().config, logins.known()
+    demo = not (settings.model_url or settings.gptj_path)
     return {
         "version": VERSION,
-        "model": settings.model_name or ("GPT-J" if settings.model_url else "GPT-J (tiny)"),
-        "demo": not settings.model_url,
+        "model": settings.model_name or ("GPT-J (tiny)" if demo else "GPT-J"),
+        "demo": demo,
         "limits": {name: getattr(settings, name) for name in ("message_max_chars", "pending_max", "chat_ttl_s")},
         "registration": settings.registration,
         "account": account and account.name,
