@@ -12,18 +12,18 @@ import pytest
 import requests
 from services import ROOT, model_server
 
-pytestmark = pytest.mark.peers
+pytestmark = [pytest.mark.peers, pytest.mark.timeout(300)]
 PYTHON = ROOT / ".venv-peers/bin/python"
 
 
 def peer(*arguments: str | Path) -> str:
     command = [PYTHON, "tests/peer_gptj.py", *arguments]
-    return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True, timeout=110).stdout
+    return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True, timeout=280).stdout
 
 
 def convert(*settings: str) -> subprocess.CompletedProcess[str]:
     command = ["make", "--no-print-directory", "model-convert", *settings]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +74,13 @@ def test_the_model_server_writes_the_same_text(url: str, said: dict[str, Any]) -
         told = requests.post(f"{url}/generate", json={"inputs": prompt, "parameters": wish}, timeout=30).json()
         assert told["generated_text"] == text
         assert [token["id"] for token in told["details"]["tokens"]] == ids
+
+
+def test_reply_ends_where_the_model_ends_it(url: str) -> None:
+    asked = {"inputs": "Human:", "parameters": {"max_new_tokens": 200, "temperature": 8.0, "details": True}}
+    replies = (requests.post(f"{url}/generate", json=asked, timeout=30).json()["details"] for _ in range(50))
+    ended = next(details for details in replies if details["finish_reason"] == "eos_token")
+    assert ended["tokens"][-1]["special"] and ended["generated_tokens"] == len(ended["tokens"]) < 200
 
 
 def test_int8_is_the_default_and_takes_little_more_than_a_quarter(theirs: Path, tmp_path: Path) -> None:
