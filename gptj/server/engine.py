@@ -58,18 +58,12 @@ class Engine:
 
         self.context_tokens = int(json.loads((self.folder / "config.json").read_text()).get("n_positions") or 2048)
         device = self.config.gptj_device
-        if device == "auto":
-            device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
-        at_once, each = self._threads(device)
+        at_once, each = self._threads(device != "cpu" and ctranslate2.get_cuda_device_count() > 0)
         # Without limit: it is us who count the waiting, and a full queue would block.
         self.model = ctranslate2.Generator(
-            str(self.folder),
-            device=device,
-            compute_type=self.config.gptj_compute,
-            inter_threads=at_once,
-            intra_threads=each,
-            max_queued_batches=-1,
-        )
+            str(self.folder), device=device, compute_type=self.config.gptj_compute,
+            inter_threads=at_once, intra_threads=each, max_queued_batches=-1,
+        )  # fmt: skip
         self.running = threading.Semaphore(at_once)
         self.tokenizer = tokenizers.Tokenizer.from_file(str(self.folder / "tokenizer.json"))
         self.special = {id for id, token in self.tokenizer.get_added_tokens_decoder().items() if token.special}
@@ -78,7 +72,7 @@ class Engine:
         self.model.generate_batch([self.tokenizer.encode("Human:").tokens], max_length=1)
         self._loaded.set()
 
-    def _threads(self, device: str) -> tuple[int, int]:
+    def _threads(self, gpu: bool) -> tuple[int, int]:
         """How many replies are computed at once, each by how many threads, where the settings leave it open.
 
         Threads that share a small model's reply wait for each other longer than they compute, and what writes a large
@@ -86,7 +80,7 @@ class Engine:
         """
         cores = os.cpu_count() or 1
         by_size = (min(2, cores), 1) if self._bytes < _SMALL_BYTES else (1, max(1, cores // 2))
-        at_once, each = (4, 1) if device == "cuda" else by_size
+        at_once, each = (4, 1) if gpu else by_size
         return self.config.gptj_threads or at_once, self.config.gptj_threads_per_reply or each
 
     def loaded(self, wait_s: float = 0) -> "Engine":
@@ -164,15 +158,10 @@ class Generation:
 
     def _start(self) -> Any:
         return self._engine.model.generate_batch(
-            [self._prompt],
-            asynchronous=True,
-            include_prompt_in_result=False,
-            return_scores=True,
-            max_length=self.asked.max_new_tokens,
-            repetition_penalty=self.asked.repetition_penalty or 1.0,
-            callback=self._step,
+            [self._prompt], asynchronous=True, callback=self._step, include_prompt_in_result=False, return_scores=True,
+            max_length=self.asked.max_new_tokens, repetition_penalty=self.asked.repetition_penalty or 1.0,
             **self.asked.sampling,
-        )
+        )  # fmt: skip
 
     def _step(self, step: Any) -> bool:
         """Called by the model's thread for each token; the answer tells whether to stop here."""

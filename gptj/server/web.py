@@ -69,14 +69,10 @@ def metrics() -> Response:
 def info() -> Response:
     served = engine().loaded()
     return jsonify(
-        model_id=served.name,
-        model_dtype=served.model.compute_type,
-        model_device_type=served.model.device,
-        max_input_tokens=served.context_tokens - 1,
-        max_total_tokens=served.context_tokens,
-        max_concurrent_requests=served.config.gptj_slots,
-        version=VERSION,
-    )
+        model_id=served.name, model_dtype=served.model.compute_type, model_device_type=served.model.device,
+        max_input_tokens=served.context_tokens - 1, max_total_tokens=served.context_tokens,
+        max_concurrent_requests=served.config.gptj_slots, version=VERSION,
+    )  # fmt: skip
 
 
 def _whole(asked: Request) -> Json:
