@@ -7,10 +7,11 @@ INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --require-ha
 LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(UPGRADE) \
 	--no-emit-index-url --no-header --no-annotate
 
-LOCKS := requirements.txt requirements-dev.txt requirements-node.txt
+LOCKS := requirements.txt requirements-dev.txt requirements-node.txt requirements-peers.txt
+PEERS := .venv-peers
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev system-packages run client dev test test-quick fuzz lint model-check faults faults-quick faults-long faults-mutants faults-failover size reset model lock audit settings pictures
+.PHONY: help setup setup-dev system-packages run client dev test test-quick fuzz lint model-check faults faults-quick faults-long faults-mutants faults-failover size reset model model-convert peers lock audit settings pictures
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,7 +35,7 @@ test: setup-dev system-packages client  ## Run every test
 
 test-quick: setup-dev client  ## Run the tests that are quick and need no browser: a minute
 	@$(PY) -m tools.frontend test
-	@$(PY) -m pytest -m "not slow and not browser"
+	@$(PY) -m pytest -m "not slow and not browser and not peers"
 
 fuzz: setup-dev  ## Drive the API and the turn protocol at random for some minutes: what `make test` does, longer
 	@FUZZ=20 $(PY) -m pytest tests/test_schemathesis.py tests/test_turn_machine.py --timeout 1800
@@ -78,10 +79,16 @@ pictures: setup-dev system-packages client  ## Take the README's picture anew, i
 reset: setup  ## Empty DATA_DIR (.data): every conversation of `make run` is lost
 	@$(PY) -m tools.reset
 
-model:  ## Train the tiny GPT-J anew (half an hour, an environment of its own)
-	@$(PYTHON) -m venv .venv-train
-	@.venv-train/bin/python -m pip install --quiet -r gptj/train/requirements.txt
-	@.venv-train/bin/python -m gptj.train
+model: $(PEERS)/.installed  ## Train the tiny GPT-J anew (half an hour, an environment of its own)
+	@$(PEERS)/bin/python -m gptj.train
+
+model-convert: $(PEERS)/.installed  ## Turn a GPT-J from Hugging Face into what we serve: FROM=… [INTO=…] [QUANTIZATION=int8]
+	$(if $(FROM),,$(error FROM=… names the checkpoint: a folder, or an id on Hugging Face))
+	@$(PEERS)/bin/python -m gptj.train.convert "$(FROM)" $(if $(INTO),--into "$(INTO)") \
+		$(if $(QUANTIZATION),--quantization $(QUANTIZATION))
+
+peers: setup-dev $(PEERS)/.installed  ## Test against what others wrote: GPT-J in transformers, and as it serves it
+	@$(PY) -m pytest -m peers
 
 # uv, because it resolves for every platform and Python from 3.11 at once: pip-tools leaves out what this machine
 # does not need, and `pip --require-hashes` then refuses to install on the others.
@@ -90,6 +97,7 @@ lock: setup  ## Pin requirements*.in with hashes; UPGRADE=--upgrade takes the ne
 	@$(LOCK) --output-file requirements.txt requirements.in
 	@$(LOCK) --output-file requirements-dev.txt requirements-dev.in
 	@$(LOCK) --output-file requirements-node.txt requirements-node.in
+	@echo torch | $(LOCK) --excludes /dev/stdin --output-file requirements-peers.txt requirements-peers.in
 
 # In an environment of its own, as what it needs is no part of ours. Both are asked, also where the first finds something.
 audit: setup  ## Ask PyPI and npm for known weaknesses of every pinned package; they must be reachable
@@ -120,4 +128,13 @@ $(VENV)/.installed: requirements.txt
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@$(INSTALL) -r requirements-dev.txt
+	@touch $@
+
+# PyTorch by a line of its own: its file differs with the machine, and with it what it needs, which on Linux are gigabytes
+# of CUDA unless pip finds a build for the CPU.
+$(PEERS)/.installed: requirements-peers.txt
+	@echo "Installing PyTorch, transformers and what they need into $(PEERS); this takes some minutes."
+	@[ -x $(PEERS)/bin/python ] || $(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	@touch $@

@@ -128,12 +128,12 @@ def socket_path(data: Path) -> Path:
 
 
 def embedded_model(config: Config, env: dict[str, str]) -> list[Part]:
-    """The server of the tiny GPT-J, named to the other parts as MODEL_URL; no part when that is set."""
+    """The server of GPTJ_PATH or the tiny GPT-J, named to the other parts as MODEL_URL; no part when that is set."""
     if config.model_url:
         return []
     port = free_port()
-    env["MODEL_URL"] = f"http://127.0.0.1:{port}"
-    say(f"A tiny GPT-J answers, served at {env['MODEL_URL']}; MODEL_URL names another model.")
+    env |= {"MODEL_URL": f"http://127.0.0.1:{port}", "MODEL_PROTOCOL": ""}
+    say(f"{config.gptj_path or 'A tiny GPT-J'} answers, served at {env['MODEL_URL']}; MODEL_URL names another model.")
     return [Part("model", shlex.join([sys.executable, "-m", "gptj.server", "--port", str(port)]), env, ends_within_s=1)]
 
 

@@ -1,7 +1,5 @@
 """What the server says of itself: what it can do, and whether it lives."""
 
-from urllib.parse import urlsplit
-
 from flask import Response
 
 from app import logins, schemas
@@ -9,7 +7,6 @@ from app.parts import parts
 from app.problems import problem
 from app.smorest import Blueprint
 from chat import VERSION
-from chat.config import Config
 from chat.conversation import Json
 
 blueprint = Blueprint("about", __name__)
@@ -20,10 +17,11 @@ blueprint = Blueprint("about", __name__)
 def config() -> Json:
     """What a client needs to know before it begins."""
     settings, account = parts().config, logins.known()
+    demo = not (settings.model_url or settings.gptj_path)
     return {
         "version": VERSION,
-        "model": model_name(settings),
-        "demo": not settings.model_url,
+        "model": settings.model_name or ("GPT-J (tiny)" if demo else "GPT-J"),
+        "demo": demo,
         "limits": {name: getattr(settings, name) for name in ("message_max_chars", "pending_max", "chat_ttl_s")},
         "registration": settings.registration,
         "account": account and account.name,
@@ -46,11 +44,3 @@ def readyz() -> Json | Response:
     if down:
         return problem(503, "not_ready", f"Not ready: {', '.join(down)}.", {"Retry-After": "1"}, parts=states)
     return {"status": "ready", "version": VERSION, "parts": states}
-
-
-def model_name(settings: Config) -> str:
-    """The model's name, where it can be told: hosted models have it in the path, as in /models/EleutherAI/gpt-j-6B."""
-    if not settings.model_url:
-        return "GPT-J (tiny)"
-    _, hosted, name = urlsplit(settings.model_url).path.rpartition("/models/")
-    return name.strip("/") if hosted and name else "GPT-J"

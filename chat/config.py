@@ -1,5 +1,6 @@
 """All settings: one frozen object, read from the environment in one place."""
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -22,51 +23,49 @@ class Config:
     port: int = setting(8000, "Port the web process listens on.", 0)
     web_concurrency: int = setting(1, "Web processes (gunicorn workers).", 1)
     worker_concurrency: int = setting(200, "Turns that one worker process answers side by side.", 1)
-    secret_key: str = setting(
-        "", "Hides in Redis what opens a session; a new one ends all of them. A deployment must set it.", secret=True
-    )
+    secret_key: str = setting("", "Hides session ids; a new one ends all sessions. A deployment needs it.", secret=True)
     data_dir: str = setting(".data", "Where `make run` keeps its private Valkey's data and the secret key.")
     redis_url: str = setting(
         "redis://127.0.0.1:6379/0",
         "Redis with JSON commands: redis://, rediss:// (TLS), unix://, or redis+sentinel://host:port,host:port/name/db,"
-        " or redis+cluster://host:port,host:port."
-        " `make run` starts a private Valkey when it is not set.",
+        " or redis+cluster://host:port,host:port. `make run` starts a private Valkey when it is not set.",
         secret=True,
     )
     redis_tls_verify: bool = setting(True, "Verify the certificate of a rediss:// server; 0 for a self-signed one.")
-    redis_wait_replicas: int = setting(
-        0, "Replicas of Redis that must have a message before it counts as accepted; else 503, and it is sent again.", 0
-    )
+    redis_wait_replicas: int = setting(0, "Replicas of Redis that must have a message before it counts; else 503.", 0)
     broker_url: str = setting("", "Celery's broker, of any kind that kombu knows; else REDIS_URL.", secret=True)
     cors_origins: tuple[str, ...] = setting((), "Origins of other sites whose pages may use this server.")
-    registration: Literal["open", "closed"] = setting(
-        "open", "open: anybody may make an account. closed: only `flask accounts add` does."
-    )
+    registration: Literal["open", "closed"] = setting("open", "closed: only `flask accounts add` makes accounts.")
     session_ttl_s: int = setting(1_209_600, "Seconds that a login lasts after its last use.", 1)
-    proxies: int = setting(
-        0, "Proxies in front of the web process that add to X-Forwarded-For; limits go by the address before them.", 0
-    )
+    proxies: int = setting(0, "Proxies in front that add to X-Forwarded-For; limits go by the address before them.", 0)
     chat_ttl_s: int = setting(3600, "Seconds that a guest's conversation lives after its last use.", 30)
     message_max_chars: int = setting(4000, "Longest message, in characters.", 1)
     pending_max: int = setting(16, "Messages that may wait in one conversation.", 1)
-    rate_messages: int = setting(
-        120, "Messages a minute in one conversation; ten times that from one account or address. 0 for no limit.", 0
-    )
+    rate_messages: int = setting(120, "Messages a minute in a conversation, tenfold by one client; 0 for no limit.", 0)
     rate_conversations: int = setting(300, "Conversations made a minute by one account or address; 0: no limit.", 0)
     rate_searches: int = setting(300, "Searches a minute by one account or address; 0 for no limit.", 0)
     streams_per_conversation: int = setting(100, "Streams of one conversation in one web process; 0: no limit.", 0)
     streams_per_address: int = setting(1000, "Streams to one address in one web process; 0 for no limit.", 0)
-    model_url: str = setting(
-        "", "A server that speaks the Hugging Face text-generation protocol; without one a tiny GPT-J is started."
+    model_url: str = setting("", "The server that writes the replies; without one a tiny GPT-J is started.")
+    model_protocol: Literal["", "huggingface", "openai-completions", "openai-chat"] = setting(
+        "", "huggingface, openai-completions or openai-chat; unset: told by the end of MODEL_URL, else huggingface."
     )
+    model_name: str = setting("", "The model's name; unset: the first that a server of OpenAI's protocols lists.")
     model_token: str = setting("", "Bearer token for MODEL_URL.", secret=True)
     model_context_tokens: int = setting(2048, "Tokens that the model can take in, prompt and reply together.", 64)
     model_max_new_tokens: int = setting(256, "Longest reply, in the model's tokens.", 1)
     model_temperature: float = setting(0.4, "Sampling temperature; 0 always takes the likeliest word.", 0)
     model_top_p: float = setting(0.9, "Nucleus sampling: share of the probability that is drawn from.", 0)
+    model_parameters: str = setting("", 'More parameters of a request, as JSON: {"top_k": 40}; null takes one away.')
     model_connect_s: float = setting(3.0, "Seconds to wait for a connection to the model's server.", 0.01)
     model_read_s: float = setting(60.0, "Seconds that the model may stay silent.", 0.01)
     turn_limit_s: float = setting(120.0, "Seconds that one attempt at a reply may take, waiting included.", 0.1)
+    gptj_path: str = setting("", "What gptj.server serves, made by `make model-convert`; unset: the tiny GPT-J.")
+    gptj_device: Literal["auto", "cpu", "cuda"] = setting("auto", "Where gptj.server computes: auto, cpu or cuda.")
+    gptj_compute: str = setting("default", "In what: int8, int8_float16, float16, float32, …; default: as stored.")
+    gptj_threads: int = setting(0, "Replies that gptj.server computes at once; 0: by the model's size and device.", 0)
+    gptj_threads_per_reply: int = setting(0, "Threads that compute one of its replies; 0: by the model's size.", 0)
+    gptj_slots: int = setting(64, "Replies that gptj.server computes or lets wait; more get 429.", 1)
     lease_s: float = setting(5.0, "Seconds after which the turn of a silent worker is given to another one.", 0.2)
     renew_s: float = setting(0.4, "Seconds between two renewals of a lease; a stop is seen this soon.", 0.01)
     sweep_s: float = setting(1.0, "Seconds between two looks for work that no worker has heard of.", 0.01)
@@ -78,6 +77,20 @@ class Config:
     def broker(self) -> str:
         """The broker's address as the user gave it."""
         return self.broker_url or self.redis_url
+
+    @property
+    def protocol(self) -> str:
+        """What the model's server speaks."""
+        path = urlsplit(self.model_url).path.rstrip("/")
+        completions = "openai-completions" if path.endswith("/v1/completions") else "huggingface"
+        return self.model_protocol or ("openai-chat" if path.endswith("/chat/completions") else completions)
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """How the model draws its words. Raises TypeError or ValueError if MODEL_PARAMETERS is no JSON object."""
+        # TGI refuses a top_p of 1, which means "no limit", and 0.
+        drawn = {"top_p": self.model_top_p} if self.model_temperature > 0 and 0 < self.model_top_p < 1 else {}
+        return {"temperature": self.model_temperature, **drawn, **json.loads(self.model_parameters or "{}")}
 
 
 def from_environ(environ: Mapping[str, str] = os.environ) -> Config:
@@ -96,6 +109,12 @@ def from_environ(environ: Mapping[str, str] = os.environ) -> Config:
         raise ConfigError("MODEL_MAX_NEW_TOKENS must be smaller than MODEL_CONTEXT_TOKENS.")
     if config.model_url and urlsplit(config.model_url).scheme not in ("http", "https"):
         raise ConfigError("MODEL_URL takes an http:// or https:// address.")
+    if urlsplit(config.model_url).path.rstrip("/").endswith("/v1") and not config.model_protocol:
+        raise ConfigError("MODEL_URL ends in /v1: MODEL_PROTOCOL must be openai-chat or openai-completions.")
+    try:
+        _ = config.sampling
+    except (TypeError, ValueError):
+        raise ConfigError('MODEL_PARAMETERS takes a JSON object, such as {"top_k": 40}.') from None
     return config
 
 
@@ -108,7 +127,7 @@ def _parse(f: Any, raw: str) -> Any:
     if get_origin(f.type) is tuple:
         return tuple(part.strip() for part in raw.split(",") if part.strip())
     if get_origin(f.type) is Literal and raw not in get_args(f.type):
-        raise ConfigError(f"{name} takes {' or '.join(get_args(f.type))}, not {raw!r}.")
+        raise ConfigError(f"{name} takes {' or '.join(filter(None, get_args(f.type)))}, not {raw!r}.")
     if f.type not in (int, float):
         return raw
     try:

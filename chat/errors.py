@@ -109,6 +109,10 @@ class ModelBroke(ModelError, code="model_broke"):
     """The model broke off in the middle of its reply."""
 
 
+class ModelSilent(ModelError, code="empty_reply"):
+    """The model had nothing to say, asked twice; try again, or in other words."""
+
+
 class ModelTimeout(ModelError, code="model_timeout"):
     """The model did not finish its reply in time."""
 
@@ -118,4 +122,4 @@ class ModelRefused(ModelError, code="model_refused", retryable=False):
 
 
 class ModelGarbage(ModelError, code="model_garbage", retryable=False):
-    """The model's server answered something that is not the text-generation protocol."""
+    """The model's server answered something that is not the protocol that was expected."""

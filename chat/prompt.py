@@ -2,48 +2,74 @@
 
 import re
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-ROLES = {"human": "Human", "bot": "Bot"}
+Window = Sequence[dict[str, Any]]  # messages with `role` and `text`, oldest first, the newest of them a human's
 
-# Conservative for text in Latin letters, where GPT-J's tokens hold four bytes; the server cuts what is still too long.
-BYTES_PER_TOKEN = 3
+SILENCE = "..."  # an empty text
+LINE_TOKENS = 8  # more than a role, its colon, a line's end and silence take
+
+# A word in Latin letters; a longer one is rather a key or a number in disguise.
+_WORD = re.compile(r" ?[A-Za-z][a-z]{0,15}(?![a-z])")
+
+# A line for each letter of the roles, and for the colon: whatever Unicode (confusables.txt) and we mistake for it.
+_ALIKE = dict(line.split() for line in Path(__file__).with_name("alike.txt").read_text("utf-8").splitlines())
+_HUMAN, _BOT, _COLON = ("".join(f"[{_ALIKE[char]}]" for char in name) for name in ("human", "bot", ":"))
 # A role's name alone on its line counts too: the colon may stand on the next.
-_ROLE_LINE = re.compile(r"\s*(human|bot)\s*(:|$)", re.IGNORECASE)
+_ROLE_LINE = re.compile(f"({_HUMAN}|{_BOT})({_COLON}|$)", re.IGNORECASE)
+# Hangul's fillers are letters that nobody sees.
+_UNSEEN = re.compile(rf"[^\w{_ALIKE[':']}]|[_\u115f\u1160]")
 
 
-def build(window: Sequence[dict[str, Any]], context_tokens: int, max_new_tokens: int) -> str:
-    """Render messages, oldest first, as `Human: …` and `Bot: …` lines that end in `Bot:` for the reply.
+def build(window: Window) -> str:
+    """Render messages as `Human: …` and `Bot: …` lines that end in `Bot:` for the reply.
 
-    What does not fit beside `max_new_tokens` is cut off from the oldest text on. There are exactly as many lines
-    that begin with a role as messages, plus the last: whatever a message holds, it forges no turn.
+    There are exactly as many lines that begin with a role as messages, plus the last: whatever a message holds, it
+    forges no turn.
     """
-    left = (context_tokens - max_new_tokens) * BYTES_PER_TOKEN
-    turns: list[str] = []
-    for message in reversed(window):
-        text = escape(message["text"]) or "..."
-        head = f"{ROLES[message['role']]}: "
-        left -= len(head) + 1
-        if left <= 0:
-            break
-        kept = _last_bytes(text, left)
-        turns.append(head + kept)
-        left -= len(kept.encode())
-    return "\n".join([*reversed(turns), "Bot:"])
+    turns = (f"{message['role'].capitalize()}: {escape(message['text']) or SILENCE}" for message in window)
+    return "\n".join([*turns, "Bot:"])
 
 
 def escape(text: str) -> str:
     """Quote each line that reads as a role's, also in look-alike letters or with invisible ones."""
     lines = text.strip().splitlines()
-    return "\n".join(f"> {line}" if _ROLE_LINE.match(_plain(line)) else line for line in lines)
+    return "\n".join(f"> {line}" if _ROLE_LINE.match(_seen(line)) else line for line in lines)
 
 
-def _plain(line: str) -> str:
-    """The line as a reader sees it: compatibility forms folded, control and format characters gone."""
-    folded = unicodedata.normalize("NFKC", line)
-    return "".join(char for char in folded if unicodedata.category(char) not in ("Cf", "Cc", "Mn"))
+def _seen(line: str) -> str:
+    """The letters and colons of a line as a reader sees them, without accents and whatever stands between them."""
+    return _UNSEEN.sub("", unicodedata.normalize("NFKD", line))
 
 
-def _last_bytes(text: str, most: int) -> str:
-    return text.encode()[-most:].decode(errors="ignore").lstrip()
+def fit(window: Window, tokens: int) -> list[dict[str, Any]]:
+    """The messages of which a prompt has at most so many tokens: what is too much is cut off from the oldest on."""
+    kept: list[dict[str, Any]] = []
+    left = tokens - LINE_TOKENS
+    for message in reversed(window):
+        left -= LINE_TOKENS
+        if left <= 0 and kept:
+            break
+        text = _end(message["text"], left)
+        kept.append(message | {"text": text})
+        left -= most_tokens(escape(text))
+    return kept[::-1]
+
+
+def _end(text: str, tokens: int) -> str:
+    """As much of the text's end as that many tokens hold."""
+    start = bisect_left(range(len(text)), -tokens, key=lambda start: -most_tokens(escape(text[start:])))
+    return text[start:].lstrip()
+
+
+def most_tokens(text: str) -> int:
+    """More tokens than the text has for GPT-J, in every language and code that was tried: a guess for want of counting.
+
+    A word of Latin letters counts as a token for three of them and one more; of all else each byte counts as one,
+    which no tokenizer exceeds. Only letters without sense can have more, up to one each.
+    """
+    words = _WORD.findall(text)
+    return len(text.encode()) + sum(1 + len(word) // 3 - len(word) for word in words)

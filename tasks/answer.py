@@ -3,7 +3,6 @@
 import logging
 import time
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 import kombu.utils.functional
@@ -39,7 +38,7 @@ class Worker:
     def __init__(self, config: Config) -> None:
         self.keeper = Keeper(config, ring, answer)
         self.store = Store(config, PATIENCE_S)
-        self.model = Model(config if config.model_url else replace(config, model_url=tiny.start(self.keeper.leaving)))
+        self.model = Model(config if config.model_url else tiny.start(config, self.keeper.leaving))
 
 
 _worker: Worker | None = None

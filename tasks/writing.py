@@ -5,7 +5,7 @@ import time
 from queue import Empty, SimpleQueue
 from threading import Thread
 
-from chat import prompt, trace
+from chat import trace
 from chat.errors import FencedOff, ModelBroke, ModelError
 from chat.turns import Turn
 from gptj.client import Model, Reply
@@ -24,10 +24,8 @@ class Writing:
     """
 
     def __init__(self, turn: Turn, model: Model) -> None:
-        config = turn.store.config
         self.turn = turn
-        text = prompt.build(turn.window, config.model_context_tokens, config.model_max_new_tokens)
-        self._reply: Reply = model.reply(text, config.turn_limit_s)
+        self._reply: Reply = model.reply(turn.window, turn.store.config.turn_limit_s)
         # Pieces of text as ("text", piece); else what ends the writing: done, stop, fenced, leave, or an error.
         self._heard: SimpleQueue[tuple[str, str | ModelError]] = SimpleQueue()
 

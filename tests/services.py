@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import psutil
+import requests
 
 import run
 
@@ -88,6 +89,22 @@ def valkey(folder: Path, *options: str) -> Iterator[str]:
 def python(*arguments: str) -> list[str]:
     """A command of this environment's Python."""
     return [sys.executable, *arguments]
+
+
+def model_server(log: Path, **settings: str) -> Process:
+    """A `gptj.server` that has loaded its model."""
+    port = free_port()
+    process = Process(python("-m", "gptj.server", "--port", str(port)), log, **settings)
+    process.address = f"http://127.0.0.1:{port}"
+    wait_for(lambda: process.popen.poll() is not None or _is_healthy(process.address), within_s=30)
+    return process
+
+
+def _is_healthy(address: str) -> bool:
+    try:
+        return requests.get(f"{address}/health", timeout=5).ok
+    except requests.ConnectionError:
+        return False
 
 
 def valkey_binary() -> Path:

@@ -427,9 +427,11 @@ def test_the_server_describes_itself(client: FlaskClient, config: Config) -> Non
     assert about["demo"] is True and about["registration"] == "open" and about["model"]
     assert about["limits"] == {"message_max_chars": 4000, "pending_max": 16, "chat_ttl_s": 3600}
     assert client.get("/healthz").json == {"status": "ok", "version": about["version"]}
-    hosted = create_app(replace(config, model_url="https://models.example/models/EleutherAI/gpt-j-6B"))
+    hosted = create_app(replace(config, model_url="https://models.example/v1/completions", model_name="gpt-j-6B"))
     about = hosted.test_client().get("/api/config").json
-    assert (about["demo"], about["model"]) == (False, "EleutherAI/gpt-j-6B")
+    assert (about["demo"], about["model"]) == (False, "gpt-j-6B")
+    about = create_app(replace(config, gptj_path="models/gpt-j-6b")).test_client().get("/api/config").json
+    assert (about["demo"], about["model"]) == (False, "GPT-J")
 
 
 def test_without_redis_it_starts_and_says_so(start_web: Callable[..., tuple[str, Process]], tmp_path: Path) -> None:

@@ -32,6 +32,11 @@ from gptj.client.text import ReplyText
 __all__ = ["model_stub"]
 
 ROOT = Path(__file__).parent.parent
+WINDOW = [
+    {"role": "human", "text": "Hi, I am Ada."},
+    {"role": "bot", "text": "Hello Ada!"},
+    {"role": "human", "text": "What is my name?"},
+]
 PROMPT = "Human: Hi, I am Ada.\nBot: Hello Ada!\nHuman: What is my name?\nBot:"
 
 
@@ -40,7 +45,7 @@ def model(url: str, **settings: object) -> Model:
 
 
 def reply(stub: ModelStub, limit_s: float = 10.0, **settings: object) -> str:
-    return "".join(model(stub.url, **settings).reply(PROMPT, limit_s))
+    return "".join(model(stub.url, **settings).reply(WINDOW, limit_s))
 
 
 # The text of a reply
@@ -64,6 +69,13 @@ def test_reply_is_the_same_however_it_was_cut(text: str, data: st.DataObject) ->
     parts = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
     for finish in ("eos_token", "length", None):
         assert cleaned(parts, finish) == cleaned([text], finish)
+
+
+@given(WORDS, st.sampled_from(["stop", "length", None]))
+def test_reply_of_a_chat_model_is_all_but_the_white_space_around_it(parts: list[str], finish: str | None) -> None:
+    text = ReplyText(marks=False)
+    assert "".join([*map(text.feed, parts), text.end(finish)]) == "".join(parts).strip()
+    assert not text.finished
 
 
 @given(WORDS)
@@ -138,7 +150,7 @@ def test_surroundings_choose_no_proxy(model_stub: ModelStub, monkeypatch: pytest
 
 
 def test_nothing_is_sent_before_the_reply_is_read(model_stub: ModelStub) -> None:
-    with model(model_stub.url).reply(PROMPT, 10):
+    with model(model_stub.url).reply(WINDOW, 10):
         pass
     assert model_stub.prompts == []
 
@@ -147,10 +159,10 @@ def test_connection_is_kept_for_the_next_reply(model_stub: ModelStub) -> None:
     same = model(model_stub.url)
     for form in ("answer", "no_stream", "answer", "loading", "answer"):
         model_stub.behave(form, times=1)
-        assert "".join(same.reply(PROMPT, 10))
+        assert "".join(same.reply(WINDOW, 10))
     model_stub.say("Fine.\nHuman: and you?", piece_chars=100)
     model_stub.answer = lambda _: ["Fine."]
-    assert "".join(same.reply(PROMPT, 10)) == "Fine."
+    assert "".join(same.reply(WINDOW, 10)) == "Fine."
     assert model_stub.connections == 1
 
 
@@ -161,7 +173,7 @@ def test_300_replies_at_once_need_no_waiting_and_no_warning(
     caplog.set_level(logging.WARNING)
     shared, texts = model(model_stub.url, worker_concurrency=300), list[str]()
     model_stub.hold_after(1)
-    threads = [threading.Thread(target=lambda: texts.append("".join(shared.reply(PROMPT, 30)))) for _ in range(300)]
+    threads = [threading.Thread(target=lambda: texts.append("".join(shared.reply(WINDOW, 30)))) for _ in range(300)]
     for thread in threads:
         thread.start()
     model_stub.wait_held(300)
@@ -178,7 +190,7 @@ def test_300_replies_at_once_need_no_waiting_and_no_warning(
 def test_text_comes_as_it_is_written(model_stub: ModelStub) -> None:
     model_stub.answer = lambda _: [" Hello", " there", "!"]
     model_stub.hold_after(2)
-    with model(model_stub.url).reply(PROMPT, 10) as pieces:
+    with model(model_stub.url).reply(WINDOW, 10) as pieces:
         text = iter(pieces)
         assert [next(text), next(text)] == ["Hello", " there"]
         model_stub.release()
@@ -188,7 +200,7 @@ def test_text_comes_as_it_is_written(model_stub: ModelStub) -> None:
 def test_whole_answer_of_a_server_without_streams_is_one_piece(model_stub: ModelStub) -> None:
     model_stub.behave("no_stream")
     model_stub.say(" Hello.\nHuman: more")
-    assert list(model(model_stub.url).reply(PROMPT, 10)) == ["Hello."]
+    assert list(model(model_stub.url).reply(WINDOW, 10)) == ["Hello."]
 
 
 @pytest.mark.parametrize("version", [b"HTTP/1.0", b"HTTP/1.1"])
@@ -251,7 +263,7 @@ def event(text: str, special: bool = False, whole: str | None = None) -> bytes:
 
 def raw_reply(*parts: bytes) -> str:
     with raw_server(*parts) as url:
-        return "".join(model(url).reply(PROMPT, 20))
+        return "".join(model(url).reply(WINDOW, 20))
 
 
 def test_characters_cut_by_the_network_survive() -> None:
@@ -347,7 +359,7 @@ def test_error_repeats_neither_the_access_token_nor_the_prompt(secret: str) -> N
         raw_server(b"HTTP/1.1 422 No\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)) as url,
         pytest.raises(ModelRefused) as caught,
     ):
-        "".join(model(url, model_token="hf_secret").reply(PROMPT, 5))
+        "".join(model(url, model_token="hf_secret").reply(WINDOW, 5))
     assert caught.value.detail == "The model's server answered 422."
 
 
@@ -391,10 +403,10 @@ def test_server_that_comes_up_is_found(model_stub: ModelStub) -> None:
 
 def test_server_that_was_restarted_between_two_replies_is_asked_again(model_stub: ModelStub) -> None:
     same = model(model_stub.url)
-    assert "".join(same.reply(PROMPT, 5))
+    assert "".join(same.reply(WINDOW, 5))
     model_stub.behave("down", times=1)
     model_stub.behave("answer")
-    assert "".join(same.reply(PROMPT, 5))
+    assert "".join(same.reply(WINDOW, 5))
 
 
 def test_longer_retry_after_than_our_time_is_not_waited_for() -> None:
@@ -403,7 +415,7 @@ def test_longer_retry_after_than_our_time_is_not_waited_for() -> None:
         pytest.raises(ModelUnavailable),
     ):
         began = time.monotonic()
-        "".join(model(url).reply(PROMPT, 20))
+        "".join(model(url).reply(WINDOW, 20))
     assert time.monotonic() - began < 10
 
 
@@ -434,7 +446,7 @@ def test_server_that_sends_a_byte_now_and_then_is_a_timeout(start: bytes) -> Non
     with raw_server(start, *[b"z"] * 1000) as url:
         began = time.monotonic()
         with pytest.raises(ModelTimeout):
-            "".join(model(url, model_read_s=1.0).reply(PROMPT, 0.3))
+            "".join(model(url, model_read_s=1.0).reply(WINDOW, 0.3))
     assert time.monotonic() - began < 10
 
 
@@ -445,7 +457,7 @@ def test_server_that_sends_a_byte_now_and_then_is_a_timeout(start: bytes) -> Non
 def test_close_from_another_thread_ends_the_iteration_at_once(model_stub: ModelStub, behaviour: str) -> None:
     model_stub.hold_after(1)
     model_stub.behave("answer" if behaviour == "held" else behaviour)
-    pieces = model(model_stub.url).reply(PROMPT, 30)
+    pieces = model(model_stub.url).reply(WINDOW, 30)
     texts: list[str] = []
     reader = threading.Thread(target=lambda: texts.extend(pieces))
     reader.start()
@@ -466,7 +478,7 @@ def test_close_from_another_thread_ends_the_iteration_at_once(model_stub: ModelS
 
 def test_close_between_two_pieces_stops_also_text_that_has_come(model_stub: ModelStub) -> None:
     model_stub.say(" many words come at once", piece_chars=5)
-    pieces = model(model_stub.url).reply(PROMPT, 5)
+    pieces = model(model_stub.url).reply(WINDOW, 5)
     assert next(iter(pieces)) == "many"
     pieces.close()
     pieces.close()
@@ -475,10 +487,10 @@ def test_close_between_two_pieces_stops_also_text_that_has_come(model_stub: Mode
 
 def test_late_close_disturbs_no_other_reply_on_the_same_connection(model_stub: ModelStub) -> None:
     same = model(model_stub.url)
-    first = same.reply(PROMPT, 5)
+    first = same.reply(WINDOW, 5)
     assert "".join(first)
     model_stub.hold_after(1)
-    second = iter(same.reply(PROMPT, 5))
+    second = iter(same.reply(WINDOW, 5))
     assert next(second) == "You"
     first.close()
     model_stub.release()
@@ -492,14 +504,14 @@ import sys, time, gevent
 from chat.config import Config
 from gptj.client import Model
 model = Model(Config(model_url=sys.argv[1], worker_concurrency=100))
-replies = [model.reply("Human: Hi\\nBot:", 30) for _ in range(100)]
+replies = [model.reply([{"role": "human", "text": "Hi"}], 30) for _ in range(100)]
 greenlets = [gevent.spawn(list, reply) for reply in replies]
 gevent.get_hub().threadpool.apply(sys.stdin.readline)
 began = time.monotonic()
 for reply in replies: reply.close()
 gevent.joinall(greenlets, timeout=10, raise_error=True)
 assert all(g.ready() for g in greenlets) and time.monotonic() - began < 5
-print(greenlets[0].value, "".join(model.reply("Human: Hi\\nBot:", 30)) if sys.argv[2] == "held" else "")
+print(greenlets[0].value, "".join(model.reply([{"role": "human", "text": "Hi"}], 30)) if sys.argv[2] == "held" else "")
 """
 
 

@@ -16,7 +16,7 @@ from services import ROOT, Process, free_port, valkey, wait_for
 
 from chat.config import Config
 
-LOCKS = ("requirements.txt", "requirements-dev.txt", "requirements-node.txt")
+LOCKS = ("requirements.txt", "requirements-dev.txt", "requirements-node.txt", "requirements-peers.txt")
 
 
 def procfile() -> dict[str, str]:
@@ -109,7 +109,7 @@ def test_setup_without_a_fitting_python_says_so_in_one_line(tmp_path: Path, pyth
 def test_the_continuous_integration_runs_the_linters_and_all_tests() -> None:
     assert os.access(ROOT / ".ci/run", os.X_OK)
     commands = [line for line in (ROOT / ".ci/run").read_text().splitlines() if line.startswith("make ")]
-    assert commands == ["make lint", "make model-check", "make faults-quick SEED=4", "make test"]
+    assert commands == ["make lint", "make model-check", "make faults-quick SEED=4", "make peers", "make test"]
 
 
 @dataclass

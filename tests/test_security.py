@@ -254,5 +254,5 @@ def test_the_model_is_asked_at_its_own_address_and_nowhere_else(config: Config, 
     # It is sent to another address, and would be answered there.
     model_stub.behave("redirect", times=1)
     with pytest.raises(ModelRefused):
-        list(Model(replace(config, model_url=model_stub.url)).reply("Human: Hi\nBot:", limit_s=10))
+        list(Model(replace(config, model_url=model_stub.url)).reply([{"role": "human", "text": "Hi"}], limit_s=10))
     assert len(model_stub.prompts) == 1

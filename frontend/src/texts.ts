@@ -148,11 +148,13 @@ const failures: Record<string, string> = {
   model_unavailable: "The model does not answer at the moment.", model_broke: "The model broke off.",
   model_timeout: "The model took too long.", model_refused: "The model refused this message.",
   model_garbage: "The model’s answer could not be read.", attempts_exhausted: "The reply failed several times.",
+  empty_reply: "The model had nothing to say.",
 };
 const echecs: Record<string, string> = {
   model_unavailable: "Le modèle ne répond pas pour le moment.", model_broke: "Le modèle s’est interrompu.",
   model_timeout: "Le modèle a mis trop de temps.", model_refused: "Le modèle a refusé ce message.",
   model_garbage: "La réponse du modèle est illisible.", attempts_exhausted: "La réponse a échoué plusieurs fois.",
+  empty_reply: "Le modèle n’avait rien à dire.",
 };
 
 const languages = { en, fr };

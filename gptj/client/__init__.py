@@ -1,93 +1,60 @@
-"""The client that the worker uses: a prompt goes to the model's server, a reply comes back piece by piece."""
+"""The client that the worker uses: a window of messages goes to the model's server, a reply comes back in pieces."""
 
 import threading
 import time
 from collections.abc import Generator, Iterator
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from random import uniform
 from typing import Any
 
 import requests
 import urllib3
 
-from chat.config import Config
-from chat.errors import ModelBroke, ModelError, ModelTimeout, ModelUnavailable
+from chat.errors import ModelBroke, ModelError, ModelGarbage, ModelRefused, ModelSilent, ModelTimeout, ModelUnavailable
+from chat.prompt import Window
 from gptj.client.failures import Overloaded, refused, unanswered
-from gptj.client.line import Line, open_session, post
-from gptj.client.stream import Piece, beginning, pieces
+from gptj.client.line import Line, send
+from gptj.client.server import Server
+from gptj.client.stream import Json, Piece, pieces, read
 from gptj.client.text import ReplyText
 
-STOP = ["Human:", "\nBot:"]
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
-ERROR_BYTES = 16_384
+ERROR_BYTES, ASIDE_BYTES = 16_384, 16_000_000
 DRAIN_S = 0.05
 
 
-class Model:
-    """A server that speaks the Hugging Face text-generation protocol; for any number of threads or greenlets."""
+class Model(Server):
+    """The model behind MODEL_URL, whatever its server speaks; for any number of threads or greenlets."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
-        # A server that ignores max_new_tokens is left here: what has come is as good a reply as any other that was
-        # cut at its greatest length, and asking again would only bring the same.
-        self.max_chars = 16 * config.model_max_new_tokens + 1000
-        self._session = open_session(config.model_token, config.worker_concurrency)
-        self._parameters = _parameters(config)
-
-    def reply(self, prompt: str, limit_s: float) -> "Reply":
-        """The reply to a prompt that ends in `Bot:`. Nothing is sent before it is iterated over."""
-        return Reply(self, prompt, limit_s)
-
-    def send(self, prompt: str, line: Line, limit_s: float) -> requests.Response:
-        """The server's answer, as yet unread."""
-        options = {"use_cache": False}
-        body = {"inputs": prompt, "parameters": self._parameters, "stream": True, "options": options}
-        timeout = (min(self.config.model_connect_s, limit_s), self.config.model_read_s)
-        return post(self._session, line, self.config.model_url, body, timeout)
-
-    def secrets(self, prompt: str) -> list[str]:
-        """What no error may repeat: the access token, and what the prompt's lines say."""
-        said = (line.removeprefix("Human:").removeprefix("Bot:").strip() for line in prompt.splitlines())
-        return [self.config.model_token, *said]
+    def reply(self, window: Window, limit_s: float) -> "Reply":
+        """The reply to the window's newest message. Nothing is sent before it is iterated over."""
+        return Reply(self, window, limit_s)
 
 
-def _parameters(config: Config) -> dict[str, Any]:
-    parameters: dict[str, Any] = {
-        "max_new_tokens": config.model_max_new_tokens,
-        "return_full_text": False,
-        "stop": STOP,
-        "truncate": config.model_context_tokens - config.model_max_new_tokens,
-        "do_sample": config.model_temperature > 0,
-    }
-    if config.model_temperature > 0:
-        parameters["temperature"] = config.model_temperature
-        # TGI refuses 1, which means "no limit", and 0.
-        if 0 < config.model_top_p < 1:
-            parameters["top_p"] = config.model_top_p
-    return parameters
-
-
-class Reply:
+class Reply(AbstractContextManager["Reply"]):
     """One reply as it is written: an iterator over cleaned pieces of text, to be used once.
 
-    Raises ModelUnavailable, ModelTimeout, ModelBroke, ModelRefused or ModelGarbage. `close()` may be called from
-    another thread or greenlet: it hangs up at once, and the iteration simply stops.
+    Raises any ModelError. `close()` may be called from another thread or greenlet: it hangs up at once, and the
+    iteration simply stops.
     """
 
-    def __init__(self, model: Model, prompt: str, limit_s: float) -> None:
-        self._model, self._prompt, self._limit_s = model, prompt, limit_s
-        self._secrets = model.secrets(prompt)
+    def __init__(self, model: Model, window: Window, limit_s: float) -> None:
+        self._model, self._window, self._limit_s = model, window, limit_s
+        # What no error may repeat: the access token, and what the messages' lines say.
+        said = (line.strip() for message in window for line in message["text"].splitlines())
+        self._secrets = [model.config.model_token, *said]
+        self._body: Json = {}
         self._line = Line()
         self._over = threading.Event()
         self._closed = self._begun = False
         self._deadline = 0.0
+        # A server that ignores max_new_tokens is left here: what has come is as good a reply as any other that was
+        # cut at its greatest length, and asking again would only bring the same.
+        self._max_chars = 16 * model.config.model_max_new_tokens + 1000
         self._pieces = self._write()
 
     def __iter__(self) -> Iterator[str]:
         return self._pieces
-
-    def __enter__(self) -> "Reply":
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -122,13 +89,18 @@ class Reply:
             alarm.cancel()
 
     def _read(self) -> Iterator[str]:
-        """The pieces of the first answer that is one."""
-        pause_s = FIRST_PAUSE_S
-        while True:
+        """The pieces of the first answer that is one. One without text is asked for again, once."""
+        pause_s, empty = FIRST_PAUSE_S, 0
+        while not self._begun:
             try:
                 with closing(self._answer()) as response:
-                    yield from self._text(response)
-                return
+                    for certain in self._text(response):
+                        self._begun = True
+                        yield certain
+                empty += not self._begun
+                if empty > 1:
+                    raise ModelSilent
+                continue
             except Overloaded as overloaded:
                 self._wait(pause_s, overloaded)
             except urllib3.exceptions.ReadTimeoutError as error:
@@ -138,18 +110,32 @@ class Reply:
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     def _answer(self) -> requests.Response:
+        self._body = self._model.body(self._window, self._aside)
+        return self._ask(self._model.url, self._body)
+
+    def _aside(self, url: str, body: Json | None) -> Any:
+        """What the server says to a question beside the one for a reply: its JSON, or {} if it has none to give."""
+        try:
+            with closing(self._ask(url, body)) as response:
+                return read(response.raw.read(ASIDE_BYTES, decode_content=True))
+        except (ModelRefused, ModelBroke, ModelGarbage):
+            return {}
+
+    def _ask(self, url: str, body: Json | None) -> requests.Response:
+        """The server's answer with status 200, as yet unread."""
         self._line = Line()
         # Looked at after the line is there: a hang-up from now on finds it.
         if self._over.is_set():
             raise ModelUnavailable
+        config, left_s = self._model.config, max(0.001, self._deadline - time.monotonic())
+        timeout = (min(config.model_connect_s, left_s), config.model_read_s)
         try:
-            limit_s = max(0.001, self._deadline - time.monotonic())
-            response = self._model.send(self._prompt, self._line, limit_s)
+            response = send(self._model.session, self._line, url, body, timeout)
         except requests.RequestException as error:
             raise unanswered(error, fresh=self._line.reused is False) from error
         if response.status_code != 200:
             with closing(response):
-                raise refused(response, beginning(response, ERROR_BYTES), self._secrets)
+                raise refused(response, response.raw.read(ERROR_BYTES, decode_content=True), self._secrets)
         return response
 
     def _wait(self, pause_s: float, overloaded: Overloaded) -> None:
@@ -163,15 +149,16 @@ class Reply:
             raise overloaded
 
     def _text(self, response: requests.Response) -> Iterator[str]:
-        text, chars, piece = ReplyText(), 0, Piece("")
-        for piece in pieces(response, self._prompt, self._secrets):
-            self._begun = self._begun or bool(piece.text)
+        protocol = self._model.protocol
+        text, chars, piece = ReplyText(protocol.marks), 0, Piece("")
+        for piece in pieces(response, protocol.piece, self._secrets):
             chars += len(piece.text)
             if self._over.is_set():  # there may be text of before the hang-up
                 raise ModelTimeout
-            if certain := text.feed(piece.text):
+            # Some servers do not know return_full_text and begin with the prompt.
+            if certain := text.feed(piece.text.removeprefix(self._body.get("inputs", ""))):
                 yield certain
-            if piece.last or text.finished or chars > self._model.max_chars:
+            if piece.last or text.finished or chars > self._max_chars:
                 break
         else:
             raise ModelBroke

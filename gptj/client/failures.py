@@ -45,7 +45,7 @@ def unanswered(error: requests.RequestException, fresh: bool) -> ModelError:
 def refused(response: requests.Response, body: bytes, secrets: list[str]) -> ModelError:
     """What an answer with another status than 200 means. No secret gets into the error, though the server repeat it."""
     status, value = response.status_code, _object(body)
-    said = one_line(value.get("error"), secrets)
+    said = one_line(_message(value), secrets)
     detail = f"The model's server answered {status}" + (f": {said}" if said else ".")
     if status in (429, 503):
         asked_s = _seconds(response.headers.get("Retry-After"))
@@ -54,11 +54,24 @@ def refused(response: requests.Response, body: bytes, secrets: list[str]) -> Mod
 
 
 def told(value: dict[str, Any], secrets: list[str]) -> ModelError:
-    """An error inside an answer with status 200, where TGI puts all that is found out after the headers."""
-    said = one_line(value.get("error"), secrets)
+    """An error inside an answer with status 200, where all goes that is found out after the headers.
+
+    TGI's has an `error_type`; OpenAI's a `type` and, from vLLM, llama.cpp and others, a status for `code`.
+    """
+    said = one_line(_message(value), secrets)
     detail = f"The model's server broke off: {said}" if said else ""
-    kinds: dict[str, type[ModelError]] = {"validation": ModelRefused, "overloaded": Overloaded}
-    return kinds.get(str(value.get("error_type")), ModelBroke)(detail)
+    error = value["error"] if isinstance(value.get("error"), dict) else value
+    kind, code = str(value.get("error_type") or error.get("type")), error.get("code")
+    if code in (429, 503) or kind.startswith(("overloaded", "rate_limit")):
+        return Overloaded(detail)
+    client_error = isinstance(code, int) and 400 <= code < 500
+    return (ModelRefused if client_error or kind in ("validation", "invalid_request_error") else ModelBroke)(detail)
+
+
+def _message(value: dict[str, Any]) -> Any:
+    """What is said of an error: in a field of its own, as OpenAI does it, or as FastAPI does."""
+    error = value.get("error", value)
+    return error.get("message", error.get("detail")) if isinstance(error, dict) else error
 
 
 def one_line(value: Any, secrets: list[str]) -> str:

@@ -10,7 +10,6 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
 
 _sending = threading.local()  # .line: of the request that this thread or greenlet is sending
 
@@ -76,26 +75,12 @@ class _Tied:
         return super().getresponse()  # type: ignore[misc]
 
 
-class _TiedHTTP(_Tied, HTTPConnection):
-    pass
+def _tied(pool: Any) -> type:
+    """The same kind of pool, of connections that are tied to lines."""
+    return type("TiedPool", (pool,), {"ConnectionCls": type("Tied", (_Tied, pool.ConnectionCls), {})})
 
 
-class _TiedHTTPS(_Tied, HTTPSConnection):
-    pass
-
-
-class _HTTPPool(HTTPConnectionPool):
-    ConnectionCls = _TiedHTTP
-
-
-class _HTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _TiedHTTPS
-
-
-class _Adapter(HTTPAdapter):
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+_POOLS = {"http": _tied(HTTPConnectionPool), "https": _tied(HTTPSConnectionPool)}
 
 
 def open_session(token: str, connections: int) -> requests.Session:
@@ -108,11 +93,16 @@ def open_session(token: str, connections: int) -> requests.Session:
     if token:
         session.headers["Authorization"] = f"Bearer {token}"
     for scheme in ("http://", "https://"):
-        session.mount(scheme, _Adapter(pool_connections=1, pool_maxsize=connections))
+        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections)
+        adapter.poolmanager.pool_classes_by_scheme = _POOLS
+        session.mount(scheme, adapter)
     return session
 
 
-def post(session: requests.Session, line: Line, url: str, body: Any, timeout: tuple[float, float]) -> requests.Response:
-    """POST the body as JSON over this line; the answer's body is not yet read. Raises as `requests` does."""
+def send(session: requests.Session, line: Line, url: str, body: Any, wait: tuple[float, float]) -> requests.Response:
+    """POST the body as JSON over this line, or GET without one; the answer's body is not yet read.
+
+    Raises as `requests` does.
+    """
     _sending.line = line
-    return session.post(url, json=body, timeout=timeout, stream=True, allow_redirects=False)
+    return session.request("POST" if body else "GET", url, json=body, timeout=wait, stream=True, allow_redirects=False)

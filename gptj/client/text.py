@@ -3,6 +3,7 @@
 import re
 
 # What a model writes when it goes on with the dialogue by itself.
+STOP = ["Human:", "\nBot:"]
 _MARK = re.compile(r"Human:|\n[ \t]*Bot:")
 _HUMAN, _BOT = "Human:", "Bot:"
 
@@ -11,10 +12,11 @@ class ReplyText:
     """Takes a reply in any pieces and gives back what is certain to belong to it.
 
     The reply ends before the first mark, has no white space around it, and is the same however it was cut: what may
-    turn out to be the beginning of a mark, or white space at the end, is held back.
+    turn out to be the beginning of a mark, or white space at the end, is held back. Without `marks` nothing ends it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, marks: bool = True) -> None:
+        self._marks = marks
         self.finished = False  # a mark was seen: nothing of what follows belongs to the reply
         self._held = ""
         self._begun = False
@@ -24,7 +26,7 @@ class ReplyText:
         if self.finished:
             return ""
         self._held += piece
-        if mark := _MARK.search(self._held):
+        if mark := self._marks and _MARK.search(self._held):
             self.finished = True
             certain, self._held = self._held[: mark.start()].rstrip(), ""
         else:
@@ -39,7 +41,7 @@ class ReplyText:
         dropped. Where the reason is unknown it is dropped if it stands on a line of its own.
         """
         rest, self._held = self._held, ""
-        if finish == "length" or (finish is None and "\n" in rest):
+        if self._marks and (finish == "length" or (finish is None and "\n" in rest)):
             rest = rest[: _certain_to(rest)]
         return self._opening(rest.rstrip())
 

@@ -1,4 +1,4 @@
-"""Starts the model server: `python -m gptj.server --port 8001 [--model DIR]`.
+"""Starts the model server: `python -m gptj.server --port 8001`; which model and how, the settings GPTJ_… say.
 
 gunicorn's threaded worker carries it: CTranslate2 wants real threads; it streams at once, keeps connections alive
 (werkzeug's server does not) and shows the socket, so that a client that hangs up is noticed (waitress does not).
@@ -9,18 +9,17 @@ import os
 import signal
 import sys
 import threading
-from pathlib import Path
 from typing import Any
 
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
-from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
-from gptj.server.engine import Engine, Options
+from chat.config import Config, from_environ
+from chat.errors import ConfigError
+from gptj.server.engine import Engine
 from gptj.server.web import create_app
 
-TINY = Path(__file__).resolve().parent.parent / "tiny"
-STOP_S = 5
+STOP_S = 20  # as long as a reply may still take; who started this one may well be less patient
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
@@ -39,8 +38,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 class Server(BaseApplication):  # type: ignore[misc]
     """gunicorn with one worker; BaseApplication reads neither its environment variables nor its files."""
 
-    def __init__(self, options: Options, address: str) -> None:
-        self._options, self._address = options, address
+    def __init__(self, config: Config, address: str) -> None:
+        self._config, self._address = config, address
         super().__init__()
 
     def load_config(self) -> None:
@@ -49,13 +48,12 @@ class Server(BaseApplication):  # type: ignore[misc]
             "worker_class": Worker,
             "workers": 1,
             # More than the slots, so that there is always a thread to refuse with.
-            "threads": self._options.slots + 32,
-            "worker_connections": 2 * self._options.slots + 1000,
+            "threads": self._config.gptj_slots + 32,
+            "worker_connections": 2 * self._config.gptj_slots + 1000,
             "keepalive": 75,
             "timeout": 0,
             "graceful_timeout": STOP_S,
             "loglevel": "warning",
-            "proc_name": "gptj.server",
             "control_socket_disable": True,
         }
         for name, value in settings.items():
@@ -63,7 +61,7 @@ class Server(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> Any:
         """Called in the worker: what CTranslate2 starts would not survive a fork."""
-        engine = Engine(self._options)
+        engine = Engine(self._config)
         threading.Thread(target=_load, args=[engine], daemon=True).start()
         return create_app(engine)
 
@@ -72,8 +70,9 @@ def _load(engine: Engine) -> None:
     try:
         engine.load()
     except (RuntimeError, ValueError, OSError) as error:
-        print(f"The model in {engine.options.folder} cannot be loaded: {error}", file=sys.stderr, flush=True)
-        os._exit(Arbiter.WORKER_BOOT_ERROR)  # which ends gunicorn too, instead of trying again for ever
+        how = f"GPTJ_DEVICE={engine.config.gptj_device} GPTJ_COMPUTE={engine.config.gptj_compute}"
+        print(f"GPTJ_PATH={engine.folder} cannot be loaded with {how}: {error}", file=sys.stderr, flush=True)
+        os._exit(3)  # gunicorn's WORKER_BOOT_ERROR, which ends it too, instead of trying again for ever
 
 
 def main() -> None:
@@ -81,25 +80,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m gptj.server", description="Serve a GPT-J checkpoint.")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--model", type=Path, default=TINY, help="a folder in CTranslate2's format with tokenizer.json")
-    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
-    parser.add_argument("--compute-type", default="default", help="int8, int8_float16, float16, float32, ...")
-    parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1), help="replies computed at once")
-    parser.add_argument("--threads-per-reply", type=int, default=1, help="one is best for a tiny model")
-    parser.add_argument("--slots", type=int, default=64, help="replies computed or waiting; more get 429")
     parser.add_argument("--until-stdin-closes", action="store_true", help="end with the process that started this one")
     args = parser.parse_args()
-    missing = [name for name in ("model.bin", "config.json", "tokenizer.json") if not (args.model / name).is_file()]
-    if missing:
-        parser.error(f"{args.model} has no {', '.join(missing)}")
-    if min(args.threads, args.threads_per_reply, args.slots) < 1:
-        parser.error("threads and slots must be at least 1")
-    options = Options(
-        args.model, args.device, args.compute_type, args.threads, args.threads_per_reply, max(args.slots, args.threads)
-    )
+    try:
+        config = from_environ()
+    except ConfigError as error:
+        parser.error(error.detail)
     if args.until_stdin_closes:
         threading.Thread(target=_end_with_stdin, daemon=True).start()
-    Server(options, f"{args.host}:{args.port}").run()
+    Server(config, f"{args.host}:{args.port}").run()
 
 
 def _end_with_stdin() -> None:

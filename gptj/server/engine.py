@@ -1,43 +1,31 @@
 """GPT-J on CTranslate2: one loaded checkpoint, and the replies it writes."""
 
 import json
+import os
 import queue
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gptj.server.parameters import Invalid, Request
+from prometheus_client import Counter, Gauge, Histogram
 
+from chat.config import Config
+from gptj.server.parameters import Refused, Request
+
+TINY = Path(__file__).resolve().parent.parent / "tiny"
 TICK_S = 0.5
+WAIT_FOR_MODEL_S = 120  # of those who would rather wait than hear that the model is loading
 _BYTES_PER_S = 500_000_000  # a guess, on which the estimate of the time to load rests
+_SMALL_BYTES = 100_000_000
 
-
-class Loading(Exception):
-    """The checkpoint is not loaded yet; `estimated_s` is how long that may still take."""
-
-    def __init__(self, estimated_s: float) -> None:
-        super().__init__("loading")
-        self.estimated_s = estimated_s
-
-
-class Overloaded(Exception):
-    """As many replies are being written or waited for as there are slots."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """Where the checkpoint is and how it runs. `threads`: replies that are computed side by side; `slots`: replies that
-    are computed or wait for it."""
-
-    folder: Path
-    device: str = "auto"
-    compute_type: str = "default"
-    threads: int = 2
-    threads_per_reply: int = 1
-    slots: int = 64
+REPLIES = Counter("gptj_replies", "Requests for a reply, by how they ended.", ["outcome"])
+READ, WRITTEN = Counter("gptj_prompt_tokens", "Tokens read."), Counter("gptj_generated_tokens", "Tokens written.")
+FIRST = Histogram("gptj_first_token_seconds", "From a request to its reply's first token, waiting included.")
+WAITING, RUNNING = Gauge("gptj_waiting", "Replies that wait."), Gauge("gptj_running", "Replies being computed.")
 
 
 @dataclass(frozen=True)
@@ -54,53 +42,66 @@ class Token:
 class Engine:
     """A checkpoint that is loaded in the background. For any number of threads."""
 
-    def __init__(self, options: Options) -> None:
-        self.options = options
-        self.name = options.folder.name
-        self.running = threading.Semaphore(options.threads)
-        self._slots = threading.Semaphore(options.slots)
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.folder = Path(config.gptj_path) if config.gptj_path else TINY
+        self.name = self.folder.name
+        self._slots = threading.Semaphore(config.gptj_slots)
         self._loaded = threading.Event()
-        size = sum(file.stat().st_size for file in options.folder.glob("*.bin"))
-        self._loaded_at = time.monotonic() + size / _BYTES_PER_S
+        self._bytes = sum(file.stat().st_size for file in self.folder.glob("*.bin"))
 
     def load(self) -> None:
         """Load model and tokenizer. Raises RuntimeError, ValueError or OSError if they cannot be used."""
         # Imported here, so that the server listens before these large libraries are there.
         import ctranslate2  # type: ignore[import-untyped]
         import tokenizers
-        from tokenizers.decoders import DecodeStream
 
-        o = self.options
-        config = json.loads((o.folder / "config.json").read_text())
-        self.context_tokens = int(config.get("n_positions") or 2048)
+        self.context_tokens = int(json.loads((self.folder / "config.json").read_text()).get("n_positions") or 2048)
+        device = self.config.gptj_device
+        at_once, each = self._threads(device != "cpu" and ctranslate2.get_cuda_device_count() > 0)
         # Without limit: it is us who count the waiting, and a full queue would block.
         self.model = ctranslate2.Generator(
-            str(o.folder),
-            device=o.device,
-            compute_type=o.compute_type,
-            inter_threads=o.threads,
-            intra_threads=o.threads_per_reply,
-            max_queued_batches=-1,
-        )
-        self.tokenizer = tokenizers.Tokenizer.from_file(str(o.folder / "tokenizer.json"))
+            str(self.folder), device=device, compute_type=self.config.gptj_compute,
+            inter_threads=at_once, intra_threads=each, max_queued_batches=-1,
+        )  # fmt: skip
+        self.running = threading.Semaphore(at_once)
+        self.tokenizer = tokenizers.Tokenizer.from_file(str(self.folder / "tokenizer.json"))
         self.special = {id for id, token in self.tokenizer.get_added_tokens_decoder().items() if token.special}
-        self.new_decoder = DecodeStream
+        self.new_decoder = tokenizers.decoders.DecodeStream
+        # A library of CUDA that is missing is missed by the first token only.
+        self.model.generate_batch([self.tokenizer.encode("Human:").tokens], max_length=1)
         self._loaded.set()
 
-    def check_loaded(self) -> None:
-        if not self._loaded.is_set():
-            raise Loading(round(max(0.1, self._loaded_at - time.monotonic()), 1))
+    def _threads(self, gpu: bool) -> tuple[int, int]:
+        """How many replies are computed at once, each by how many threads, where the settings leave it open.
+
+        Threads that share a small model's reply wait for each other longer than they compute, and what writes a large
+        one's is not the processor but the memory, which one reply keeps busy. Half the processors are real ones.
+        """
+        cores = os.cpu_count() or 1
+        by_size = (min(2, cores), 1) if self._bytes < _SMALL_BYTES else (1, max(1, cores // 2))
+        at_once, each = (4, 1) if gpu else by_size
+        return self.config.gptj_threads or at_once, self.config.gptj_threads_per_reply or each
+
+    def loaded(self, wait_s: float = 0) -> "Engine":
+        """Itself. Raises Refused while it is not loaded yet, after so many seconds."""
+        if not self._loaded.wait(wait_s):
+            raise Refused("loading", f"Model {self.name} is currently loading", 1 + self._bytes // _BYTES_PER_S)
+        return self
 
     def open(self, asked: Request) -> "Generation":
-        """Take a slot for a reply; closing the reply gives it back. Raises Loading, Invalid or Overloaded."""
-        self.check_loaded()
-        room = self.context_tokens - asked.max_new_tokens
-        if room < 1:
-            raise Invalid(f"`max_new_tokens` must be less than {self.context_tokens}")
-        tokens = self.tokenizer.encode(asked.prompt).tokens[-min(room, asked.truncate or room) :]
+        """Take a slot for a reply; closing the reply gives it back. Raises Refused."""
+        began = time.monotonic()
         if not self._slots.acquire(blocking=False):
-            raise Overloaded
-        return Generation(self, asked, tokens, self._slots.release)
+            raise Refused("overloaded", "Model is overloaded", 1)
+        with ExitStack() as ending:
+            ending.callback(self._slots.release)
+            self.loaded(WAIT_FOR_MODEL_S if asked.wait_for_model else 0)
+            room = self.context_tokens - asked.max_new_tokens
+            if room < 1:
+                raise Refused("validation", f"`max_new_tokens` must be less than {self.context_tokens}")
+            prompt = self.tokenizer.encode(asked.prompt).tokens[-min(room, asked.truncate or room) :]
+            return Generation(self, asked, prompt, began, ending.pop_all())
 
 
 class Generation:
@@ -109,20 +110,24 @@ class Generation:
     `close()` cancels what is left of it and gives the slot back; it may be called twice.
     """
 
-    def __init__(self, engine: Engine, asked: Request, prompt: list[str], release: Any) -> None:
+    def __init__(self, engine: Engine, asked: Request, prompt: list[str], began: float, ending: ExitStack) -> None:
         self.asked = asked
-        self._engine, self._prompt, self._release = engine, prompt, release
+        self._engine, self._prompt, self._began, self._ending = engine, prompt, began, ending
         self._steps: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._cancelled = self._computing = self._closed = False
+        self._cancelled = self._computing = False
         self._decoder = engine.new_decoder(skip_special_tokens=True)
-        self.text = ""
+        self.text, self.outcome = "", "cancelled"
         self.input_tokens, self.tokens = len(prompt), 0
+        ending.callback(lambda: REPLIES.labels(self.outcome).inc())
 
     def __iter__(self) -> Iterator[Token | None]:
-        while not self._engine.running.acquire(timeout=TICK_S):
-            yield None
+        with WAITING.track_inprogress():
+            while not self._engine.running.acquire(timeout=TICK_S):
+                yield None
         self._computing = True
+        RUNNING.inc()
+        READ.inc(self.input_tokens)
         (result,) = self._start()
         finish = None
         while finish is None:
@@ -130,6 +135,7 @@ class Generation:
                 token = self._token(self._steps.get(timeout=TICK_S))
             except queue.Empty:
                 if result.done():
+                    self.outcome = "failed"
                     result.result()  # raises what went wrong
                     raise RuntimeError("the reply has no end") from None
                 yield None
@@ -141,30 +147,21 @@ class Generation:
     def close(self) -> None:
         self._cancelled = True
         self._computed()
-        if not self._closed:
-            self._closed = True
-            self._release()
+        self._ending.close()
 
     def _computed(self) -> None:
         with self._lock:
             if self._computing:
+                RUNNING.dec()
                 self._engine.running.release()
             self._computing = False
 
     def _start(self) -> Any:
-        p = self.asked
         return self._engine.model.generate_batch(
-            [self._prompt],
-            asynchronous=True,
-            include_prompt_in_result=False,
-            return_scores=True,
-            max_length=p.max_new_tokens,
-            repetition_penalty=p.repetition_penalty or 1.0,
-            sampling_topk=(p.top_k or 0) if p.sampled else 1,
-            sampling_topp=(p.top_p or 1.0) if p.sampled else 1.0,
-            sampling_temperature=(p.temperature or 1.0) if p.sampled else 1.0,
-            callback=self._step,
-        )
+            [self._prompt], asynchronous=True, callback=self._step, include_prompt_in_result=False, return_scores=True,
+            max_length=self.asked.max_new_tokens, repetition_penalty=self.asked.repetition_penalty or 1.0,
+            **self.asked.sampling,
+        )  # fmt: skip
 
     def _step(self, step: Any) -> bool:
         """Called by the model's thread for each token; the answer tells whether to stop here."""
@@ -179,6 +176,9 @@ class Generation:
         before = len(self.text)
         self.text += piece
         self.tokens += 1
+        WRITTEN.inc()
+        if self.tokens == 1:
+            FIRST.observe(time.monotonic() - self._began)
         finish = None
         # A stop string may have begun in an earlier token. Like TGI's, the text includes it.
         if any(stop in self.text[max(0, before - len(stop)) :] for stop in self.asked.stop):
@@ -186,4 +186,5 @@ class Generation:
             self._cancelled = True
         elif step.is_last:
             finish = "eos_token" if special else "length"
+        self.outcome = finish or self.outcome
         return Token(step.token_id, step.token if special else piece, step.log_prob, special, finish)
