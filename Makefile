@@ -7,10 +7,12 @@ INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --require-ha
 LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(UPGRADE) \
 	--no-emit-index-url --no-header --no-annotate
 
-LOCKS := requirements.txt requirements-dev.txt requirements-node.txt
+BENCH := .venv-bench
+LANES := floor handbook channels naive
+LOCKS := requirements.txt requirements-dev.txt requirements-node.txt $(LANES:%=bench/lanes/%/requirements.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev system-packages run client dev test test-quick fuzz lint model-check faults faults-quick faults-long faults-mutants faults-failover size reset model lock audit settings pictures
+.PHONY: help setup setup-dev system-packages run client dev test test-quick fuzz lint model-check faults faults-quick faults-long faults-mutants faults-failover bench bench-quick size reset model lock audit settings pictures
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +68,12 @@ faults-mutants: setup-dev  ## Show that the fault matrix finds what it is to fin
 faults-failover: setup-dev  ## The same with Sentinels and on a cluster: failovers, crashes, a slot that moves; ten minutes
 	@$(PY) -m faults.failover --times 2 $(if $(SEED),--seed $(SEED))
 
+bench: setup-dev $(LANES:%=$(BENCH)/%/.installed)  ## Race Parley against its peers: 40 minutes, on a quiet machine
+	@$(PY) -m bench
+
+bench-quick: setup-dev $(LANES:%=$(BENCH)/%/.installed)  ## See that every lane of the race starts and answers: two minutes
+	@$(PY) -m bench --quick
+
 size: setup  ## Print how many lines there are, and the longest functions
 	@$(PY) -m tools.size
 
@@ -87,9 +95,7 @@ model:  ## Train the tiny GPT-J anew (half an hour, an environment of its own)
 # does not need, and `pip --require-hashes` then refuses to install on the others.
 lock: setup  ## Pin requirements*.in with hashes; UPGRADE=--upgrade takes the newest versions
 	@$(PY) -m pip install --quiet --disable-pip-version-check uv
-	@$(LOCK) --output-file requirements.txt requirements.in
-	@$(LOCK) --output-file requirements-dev.txt requirements-dev.in
-	@$(LOCK) --output-file requirements-node.txt requirements-node.in
+	@for lock in $(LOCKS); do $(LOCK) --output-file $$lock $${lock%.txt}.in || exit; done
 
 # In an environment of its own, as what it needs is no part of ours. Both are asked, also where the first finds something.
 audit: setup  ## Ask PyPI and npm for known weaknesses of every pinned package; they must be reachable
@@ -120,4 +126,11 @@ $(VENV)/.installed: requirements.txt
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@$(INSTALL) -r requirements-dev.txt
+	@touch $@
+
+# Each lane has an environment of its own: what its article names, and nothing of ours.
+$(BENCH)/%/.installed: bench/lanes/%/requirements.txt
+	@echo "Installing what the lane $* needs into $(@D)."
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
