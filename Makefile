@@ -129,8 +129,8 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@touch $@
 
 # Each lane has an environment of its own: what its article names, and nothing of ours.
-$(BENCH)/%/.installed: bench/lanes/%/requirements.txt
+$(BENCH)/%/.installed: bench/lanes/%/requirements.txt $(VENV)/.installed
 	@echo "Installing what the lane $* needs into $(@D)."
-	@$(PYTHON) -m venv $(@D)
-	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@$(PYTHON) -m venv --without-pip $(@D)
+	@$(PY) -m pip --python $(@D)/bin/python install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@

@@ -1,1 +1,1 @@
-"""The race: Parley and its peers on one machine, with one load generator and one fake model. See docs/performance.md."""
+"""The race: Parley and its peers, with one load generator and one fake model. docs/performance.md explains it."""

@@ -1,6 +1,6 @@
 """The load generator, a process of its own: does what its argument says, as JSON, and prints what it measured, as JSON.
 
-    {"users": "parley", "port": 8000, "redis": "redis://…", "first": 0, "pids": {"web": […]}, "do": "replies", "with": {…}}
+{"users": "parley", "port": 8000, "redis": "redis://…", "first": 0, "pids": {"web": […]}, "do": "replies", "with": {…}}
 """
 
 import asyncio
@@ -14,15 +14,13 @@ from time import perf_counter
 from typing import Any
 
 import uvloop
-from hiredis import pack_command
 
-from bench.lanes.floor.link import Link
+from bench.lanes.floor.link import Link, pack
 from bench.probe import Redis, Usage, pss_kb
-from bench.users import USERS, Reply, User
+from bench.users import USERS, Reply, StreamUser, User
 
 Found = dict[str, float]
-# A conversation may have 120 messages a minute, so whoever asks without a pause does it in many.
-CONVERSATIONS, OPEN_AT_A_TIME = 200, 20
+OPEN_AT_A_TIME = 20
 SHORT = 8  # pieces of a reply whose length does not matter
 GIVEN_UP_S = 10.0
 
@@ -53,6 +51,13 @@ async def side_by_side(work: Sequence[Awaitable[Any]], width: int) -> None:
     await asyncio.gather(*map(one, work))
 
 
+async def made(user: User) -> None:
+    """Make a conversation and close what was needed for that."""
+    await user.create()
+    if isinstance(user, StreamUser):
+        user.posts.transport.close()
+
+
 @dataclass
 class Load:
     """A lane under load."""
@@ -77,10 +82,11 @@ class Load:
             raise TimeoutError("no reply within a minute")
         return {"up s": perf_counter() - begun}
 
-    async def alone(self, for_s: float, conversations: Sequence[str] = ()) -> Found:
+    async def alone(self, for_s: float, pool: int = 10, conversations: Sequence[str] = ()) -> Found:
         """One message at a time, in turn in many conversations, with a breath in between."""
-        users = await self.open(CONVERSATIONS // 4, conversations)
-        replies, end = [], perf_counter() + for_s
+        users = await self.open(pool, conversations)
+        replies: list[Reply] = []
+        end = perf_counter() + for_s
         while perf_counter() < end:
             replies.append(await users[len(replies) % len(users)].ask(SHORT))
             await asyncio.sleep(0.002)
@@ -91,7 +97,7 @@ class Load:
         replies: list[Reply] = []
 
         async def talk(user: User, begin_s: float) -> None:
-            for second in range(round(for_s)):
+            for second in range(max(1, round(for_s))):
                 await asyncio.sleep(begun + begin_s + second - perf_counter())
                 replies.append(await user.ask(SHORT))
 
@@ -107,16 +113,19 @@ class Load:
             await asyncio.sleep(0.2)
         return times(replies)
 
-    async def replies(self, users: int, for_s: float) -> Found:
-        """Each user sends the next message as soon as the last one is answered; with what that costs."""
-        opened = await self.open(max(CONVERSATIONS, users))
+    async def replies(self, users: int, for_s: float, pool: int) -> Found:
+        """Each user sends the next message as soon as the last one is answered; with what that costs.
+
+        They do it in turn in many conversations, as one may have 120 messages a minute.
+        """
+        opened = await self.open(max(pool, users))
         usage = Usage(await Redis.open(self.redis), self.pids)
         replies: list[Reply] = []
 
         async def talk(mine: Sequence[User]) -> None:
             n = 0
             while perf_counter() < end:
-                replies.append(await mine[n % len(mine)].ask(SHORT, limit_s=for_s))
+                replies.append(await mine[n % len(mine)].ask(SHORT, limit_s=2 * for_s + 1))
                 n += 1
 
         await usage.begin()
@@ -152,12 +161,13 @@ class Load:
     async def idle(self, streams: int, events: int) -> Found:
         """Streams on which nothing happens, then an event to one of them at a time, then many events to any of them."""
         await self.open(10)
-        before, begun = pss_kb(self.pids["web"]), perf_counter()
         users = [USERS[self.users](self.port, self.first + 10 + n) for n in range(streams)]
-        await side_by_side([user.open() for user in users], OPEN_AT_A_TIME)
+        await side_by_side([made(user) for user in users], OPEN_AT_A_TIME)
+        before, begun = pss_kb(self.pids["web"]), perf_counter()
+        await side_by_side([user.watch() for user in users], OPEN_AT_A_TIME)
         took = perf_counter() - begun
         await asyncio.sleep(1)
-        found = {"connects/s": streams / took, "KB": (pss_kb(self.pids["web"]) - before) / streams}
+        found = {"connects/s": streams / took, "KB a stream": (pss_kb(self.pids["web"]) - before) / streams}
         return found | (await self.events(users, events) if events else {})
 
     async def events(self, users: Sequence[User], count: int) -> Found:
@@ -166,7 +176,7 @@ class Load:
 
         def packed(user: User) -> tuple[bytes, int]:
             numbers[user] += 1
-            commands = [pack_command(command) for command in user.published(numbers[user])]
+            commands = [pack(*command) for command in user.published(numbers[user])]
             return b"".join(commands), len(commands)
 
         took = []
@@ -183,15 +193,17 @@ class Load:
             redis.tell(*event)
             if n % 100 == 0:
                 await asyncio.sleep(0)
-        return {"event p50": percentile(took, 50), "event p99": percentile(took, 99)} | await self.last(begun, count, end)
+        return {"event p50": percentile(took, 50), "event p99": percentile(took, 99)} | await self.last(
+            begun, count, end
+        )
 
     async def last(self, begun: float, count: int, end: int) -> Found:
         """Wait for the last of the events that were published; where some are lost, only for a while."""
         seen, at = User.arrivals, perf_counter()
-        while User.arrivals < end and perf_counter() - at < 2:
+        while seen < end and perf_counter() - at < 2:
+            await asyncio.sleep(0.002)
             if User.arrivals > seen:
                 seen, at = User.arrivals, perf_counter()
-            await asyncio.sleep(0.002)
         return {"events/s": (count - end + seen) / (at - begun), "events lost": end - seen}
 
     async def raw(self, for_s: float) -> Found:
@@ -200,7 +212,7 @@ class Load:
         ears, redis = await Link.open(self.redis, arrived.put_nowait), await Redis.open(self.redis)
         ears.send("SUBSCRIBE", "raw")
         await arrived.get()
-        took, end, packed = [], perf_counter() + for_s, pack_command(("PUBLISH", "raw", "x" * 100))
+        took, end, packed = [], perf_counter() + for_s, pack("PUBLISH", "raw", "x" * 100)
         while (begun := perf_counter()) < end:
             redis.tell(packed, 1)
             await arrived.get()

@@ -7,6 +7,7 @@ import secrets
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -162,5 +163,10 @@ def running(lane: Lane, model_url: str, workers: int = 1, **settings: str) -> It
                 for _ in range(workers if part == "worker" else 1)
             ]
         wait_for_port(ran.port, ran.parts["web"][0], folder / "web.log")
-        ran.load("up")
-        yield ran
+        try:
+            ran.load("up")
+            yield ran
+        except subprocess.SubprocessError:
+            for log in folder.glob("*.log"):
+                print(f"--- {lane.name}, {log.name}, its end:\n{log.read_text()[-2000:]}", file=sys.stderr)
+            raise

@@ -50,8 +50,17 @@ class User:
         self.port, self.address, self.conversation = port, address(n), conversation
         self.arrived = asyncio.Event()
 
-    async def open(self) -> None:
+    async def create(self) -> None:
+        """Make the conversation, where the lane wants it made."""
+        self.conversation = self.conversation or number()
+
+    async def watch(self) -> None:
+        """Open the stream or socket, and wait until nothing can be missed any more."""
         raise NotImplementedError
+
+    async def open(self) -> None:
+        await self.create()
+        await self.watch()
 
     def send(self, text: str) -> None:
         raise NotImplementedError
@@ -68,6 +77,15 @@ class User:
         return self.reply
 
 
+async def posted(user: User, path: str) -> bytes:
+    """What a POST over a connection of its own is answered."""
+    posts = await connect(Http, lambda answer: None, user.port, user.address)
+    posts.post(path, b"{}")
+    answer = await posts.opened
+    posts.transport.close()
+    return answer[3:]
+
+
 class StreamUser(User):
     """Posts over one connection and hears an event stream over another, as the browser's EventSource does."""
 
@@ -76,18 +94,14 @@ class StreamUser(User):
     field = "text"
     messages, events = "/{}", "/{}"
 
-    async def open(self) -> None:
+    async def create(self) -> None:
+        await super().create()
         self.posts = await connect(Http, self.answered, self.port, self.address)
-        await self.create()
-        await self.watch()
 
     async def watch(self) -> None:
         self.stream = await connect(EventStream, self.heard, self.port, self.address)
         self.stream.watch(self.events.format(self.conversation))
         await self.stream.opened
-
-    async def create(self) -> None:
-        self.conversation = self.conversation or number()
 
     def send(self, text: str) -> None:
         self.posts.post(self.messages.format(self.conversation), json.dumps({self.field: text}).encode())
@@ -127,9 +141,8 @@ class ParleyUser(StreamUser):
     messages, events = "/api/conversations/{}/messages", "/api/conversations/{}/events"
 
     async def create(self) -> None:
-        if not self.conversation:
-            self.posts.post("/api/conversations", b"{}")
-            self.conversation = json.loads((await self.posts.opened)[3:])["id"]
+        self.conversation = self.conversation or json.loads(await posted(self, "/api/conversations"))["id"]
+        await super().create()
 
     async def watch(self) -> None:
         self.epoch: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -159,14 +172,10 @@ class SocketUser(User):
     socket: WebSocket
     path, headers = "", ""
 
-    async def open(self) -> None:
-        await self.create()
+    async def watch(self) -> None:
         self.socket = await connect(WebSocket, self.heard, self.port, self.address)
         self.socket.shake(self.path.format(self.conversation), self.headers)
         await self.socket.opened
-
-    async def create(self) -> None:
-        self.conversation = self.conversation or number()
 
     def heard(self, message: bytes) -> None:
         raise NotImplementedError
@@ -178,11 +187,7 @@ class HandbookUser(SocketUser):
     path = "/chat?token={}"
 
     async def create(self) -> None:
-        if not self.conversation:
-            posts = await connect(Http, lambda answer: None, self.port, self.address)
-            posts.post("/token?name=Ada")
-            self.conversation = json.loads((await posts.opened)[3:])["token"]
-            posts.transport.close()
+        self.conversation = self.conversation or json.loads(await posted(self, "/token?name=Ada"))["token"]
 
     def send(self, text: str) -> None:
         self.socket.send(text.encode())
@@ -217,10 +222,7 @@ class ParleySocket(SocketUser):
     path = "/api/conversations/{}/socket"
 
     async def create(self) -> None:
-        posts = await connect(Http, lambda answer: None, self.port, self.address)
-        posts.post("/api/conversations", b"{}")
-        self.conversation = json.loads((await posts.opened)[3:])["id"]
-        posts.transport.close()
+        self.conversation = json.loads(await posted(self, "/api/conversations"))["id"]
 
     def heard(self, message: bytes) -> None:
         """It hears its reset."""

@@ -26,6 +26,7 @@ class Wire(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         if not self.opened.done():
             self.opened.set_exception(ConnectionError(f"closed before it was open: {self.heard[:200]!r}"))
+            self.opened.exception()  # not everybody waits for it
 
     def tell(self, data: bytes) -> None:
         if not self.opened.done():
@@ -46,11 +47,9 @@ class Http(Wire):
             answer, self.heard = self.heard[9:12] + self.heard[end + 4 : whole], self.heard[whole:]
             self.tell(answer)
 
-    def post(self, path: str, body: bytes = b"", kind: str = "application/json") -> None:
-        self.transport.write(
-            f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-            + body
-        )
+    def post(self, path: str, body: bytes) -> None:
+        head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+        self.transport.write(head.encode() + b"\r\n\r\n" + body)
 
 
 class EventStream(Wire):
@@ -91,7 +90,9 @@ class WebSocket(Wire):
             kind, payload = frame
             if kind == 9:
                 self.send(payload, 10)
-            elif kind == 1:
+            elif kind == 8:
+                raise ConnectionError(f"closed by the server: {payload!r}")
+            else:
                 self.tell(payload)
 
     def frame(self) -> tuple[int, bytes] | None:

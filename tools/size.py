@@ -69,6 +69,7 @@ def main() -> None:
         ("the whole service, Python", lines(files(SERVICE, without=TRAINING)), 4000),
         ("gptj/train, Python", lines(files(TRAINING)), 1000),
         ("faults, Python", lines(files(("faults",))), 1500),
+        ("bench, Python", lines(files(("bench",))), 1500),
         ("frontend without its texts", lines(files(CLIENT, "*.[tc]s*", without=TEXTS)), 2500),
     ):
         print(f"{name:<28}{count:>6} lines of at most {limit}{'  TOO LONG' if count > limit else ''}")

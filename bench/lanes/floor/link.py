@@ -1,11 +1,16 @@
-"""A bare connection to Redis: commands are packed by hand, written once for each turn of the loop, parsed by hiredis."""
+"""A bare connection to Redis: commands are written once for each turn of the loop, hiredis packs and parses."""
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import hiredis
+
+
+def pack(*words: bytes | str) -> bytes:
+    """A command as Redis wants it."""
+    return cast(bytes, hiredis.pack_command(words))  # type: ignore[arg-type]
 
 
 class Link(asyncio.Protocol):
@@ -23,14 +28,14 @@ class Link(asyncio.Protocol):
     async def open(cls, url: str, hear: Callable[[Any], None]) -> "Link":
         where = urlsplit(url)
         loop = asyncio.get_running_loop()
-        _, link = await loop.create_connection(lambda: cls(hear), where.hostname, where.port)
+        _, link = await loop.create_connection(lambda: cls(hear), where.hostname or "", where.port or 6379)
         return link
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self.transport = transport
 
     def send(self, *words: bytes | str) -> None:
-        self.write(hiredis.pack_command(words))
+        self.write(pack(*words))
 
     def write(self, packed: bytes) -> None:
         if not self.unsent:

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import orjson
@@ -16,7 +16,7 @@ class Model(asyncio.Protocol):
     """A connection to the model: one reply at a time, each of its pieces published as it comes."""
 
     transport: asyncio.Transport
-    idle: list["Model"] = []
+    idle: ClassVar[list["Model"]] = []
 
     def __init__(self, redis: Link) -> None:
         self.redis, self.heard, self.path = redis, b"", b""
