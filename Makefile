@@ -9,7 +9,7 @@ LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --g
 
 BENCH := .venv-bench
 LANES := floor handbook channels naive
-LOCKS := requirements.txt requirements-dev.txt requirements-node.txt $(LANES:%=bench/lanes/%/requirements.txt)
+LOCKS := requirements.txt requirements-dev.txt requirements-node.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev system-packages run client dev test test-quick fuzz lint model-check faults faults-quick faults-long faults-mutants faults-failover bench bench-quick size reset model lock audit settings pictures
@@ -95,7 +95,7 @@ model:  ## Train the tiny GPT-J anew (half an hour, an environment of its own)
 # does not need, and `pip --require-hashes` then refuses to install on the others.
 lock: setup  ## Pin requirements*.in with hashes; UPGRADE=--upgrade takes the newest versions
 	@$(PY) -m pip install --quiet --disable-pip-version-check uv
-	@for lock in $(LOCKS); do $(LOCK) --output-file $$lock $${lock%.txt}.in || exit; done
+	@for lock in $(LOCKS) $(LANES:%=bench/lanes/%/requirements.txt); do $(LOCK) --output-file $$lock $${lock%.txt}.in || exit; done
 
 # In an environment of its own, as what it needs is no part of ours. Both are asked, also where the first finds something.
 audit: setup  ## Ask PyPI and npm for known weaknesses of every pinned package; they must be reachable
