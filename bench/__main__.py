@@ -1,6 +1,7 @@
 """The race: `python -m bench [--quick] [--rounds N] [--groups steady,streams,…] [--lanes parley,floor,…]`."""
 
 import argparse
+import resource
 import subprocess
 import sys
 import tempfile
@@ -70,13 +71,22 @@ def main() -> None:
         for name in wanted:
             if name in STORED and "parley" in lanes:
                 STORED[name](race.results, model_url, asked.quick)
-    results = race.results
-    results.write(RESULTS / "latest.json")
-    print(f"\n{results.table(LANES)}\n\n{results.ratios()}\n\nIt took {(time.monotonic() - begun) / 60:.1f} minutes.")
-    if not asked.quick:
-        plots.draw(results, RESULTS)
+    tell(race.results, asked.quick)
+    print(f"\nIt took {(time.monotonic() - begun) / 60:.1f} minutes.")
     sys.exit(f"{race.failed} turns failed; see above." if race.failed else 0)
 
 
+def tell(results: Results, quick: bool) -> None:
+    """Write and print the results; of a quick run no more than what was measured, as it judges nothing."""
+    results.write(RESULTS / "latest.json")
+    print(f"\n{results.table(LANES)}\n\n{results.table(LANES, costs=True)}")
+    if not quick:
+        print(f"\n{results.ratios()}")
+        plots.draw(results, RESULTS)
+
+
 if __name__ == "__main__":
+    # Each stream is an open file, in the lanes and in the load generator, which take over this limit.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     main()

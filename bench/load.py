@@ -6,7 +6,6 @@
 import asyncio
 import json
 import random
-import resource
 import sys
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
@@ -99,7 +98,7 @@ class Load:
         async def talk(user: User, begin_s: float) -> None:
             for second in range(max(1, round(for_s))):
                 await asyncio.sleep(begun + begin_s + second - perf_counter())
-                replies.append(await user.ask(SHORT))
+                replies.append(await user.ask(SHORT, due=begun + begin_s + second))
 
         opened = await self.open(users)
         begun = perf_counter()
@@ -152,7 +151,7 @@ class Load:
 
         async def talk(user: User, begin_s: float) -> Reply:
             await asyncio.sleep(begun + begin_s - perf_counter())
-            return await user.ask(pieces, rate, limit_s=3 * for_s)
+            return await user.ask(pieces, rate, limit_s=3 * for_s, due=begun + begin_s)
 
         replies = await asyncio.gather(*(talk(user, n / users) for n, user in enumerate(opened)))
         in_time = [reply for reply in replies if reply.whole and reply.done_s <= 1.2 * for_s]
@@ -231,7 +230,4 @@ async def main(order: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    # Each stream is an open file.
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     uvloop.run(main(json.loads(sys.argv[1])))

@@ -150,7 +150,8 @@ def running(lane: Lane, model_url: str, workers: int = 1, **settings: str) -> It
         ran = Running(lane, run.free_port(), redis_url, folder, {"redis": [store]})
         env = os.environ | {
             "PATH": f"{lane.venv / 'bin'}:{os.environ['PATH']}", "HOST": "127.0.0.1", "PORT": str(ran.port),
-            "REDIS_URL": redis_url, "MODEL_URL": model_url, "SECRET_KEY": secrets.token_urlsafe(), "DATA": str(folder), "TMPDIR": str(folder),
+            "REDIS_URL": redis_url, "MODEL_URL": model_url, "SECRET_KEY": secrets.token_urlsafe(), "DATA": str(folder),
+            "TMPDIR": str(folder),
         } | settings  # fmt: skip
         commands = lane.commands()
         if release := commands.pop("release", ""):

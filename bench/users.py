@@ -69,9 +69,9 @@ class User:
         """The commands that publish the nth event of this user's conversation, as the lane's own worker would."""
         raise NotImplementedError
 
-    async def ask(self, pieces: int, rate: int = 0, limit_s: float = 10.0) -> Reply:
-        """Send a message and wait for its reply, or until the time is over."""
-        self.reply = Reply(pieces)
+    async def ask(self, pieces: int, rate: int = 0, limit_s: float = 10.0, due: float = 0.0) -> Reply:
+        """Send a message and wait for its reply, or until the time is over. Who is late has waited since it was due."""
+        self.reply = Reply(pieces, sent=due or perf_counter())
         self.send(f"Tell me more. #{pieces}@{rate}")
         await asyncio.wait([self.reply.over], timeout=limit_s)
         return self.reply
