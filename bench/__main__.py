@@ -6,7 +6,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from bench import plots, stored
@@ -33,13 +34,18 @@ class Race:
                     self.take_turn(name, wanted)
 
     def take_turn(self, name: str, wanted: Sequence[Measure]) -> None:
+        with self.attempt(name), running(LANES[name], self.model_url) as ran:
+            for measure in wanted:
+                self.measure(ran, measure)
+
+    @contextmanager
+    def attempt(self, what: str) -> Iterator[None]:
+        """What fails in here is told and counted, and does not end the race."""
         try:
-            with running(LANES[name], self.model_url) as ran:
-                for measure in wanted:
-                    self.measure(ran, measure)
+            yield
         except (subprocess.SubprocessError, RuntimeError) as error:
             self.failed += 1
-            print(f"{name} failed: {error}", file=sys.stderr)
+            print(f"{what} failed: {error}", file=sys.stderr)
 
     def measure(self, ran: Running, measure: Measure) -> None:
         begun = time.monotonic()
@@ -70,7 +76,8 @@ def main() -> None:
             race.run(group, asked.rounds or group.rounds)
         for name in wanted:
             if name in STORED and "parley" in lanes:
-                STORED[name](race.results, model_url, asked.quick)
+                with race.attempt(name):
+                    STORED[name](race.results, model_url, asked.quick)
     tell(race.results, asked.quick)
     print(f"\nIt took {(time.monotonic() - begun) / 60:.1f} minutes.")
     sys.exit(f"{race.failed} turns failed; see above." if race.failed else 0)

@@ -1,6 +1,7 @@
 """What a turn costs when much is stored: long conversations, and many of them."""
 
 import json
+import time
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -86,6 +87,9 @@ def fill(ran: Running, count: int) -> int:
         ids = [str(uuid4()) for _ in range(min(BATCH, count - done))]
         store.run_all(("create", keys.conversation(each), (each, "", "", store.config.chat_ttl_s)) for each in ids)
         done += len(ids)
+    # Valkey writes its file anew when that has grown so much, which would be measured as well.
+    while store.client.info("persistence")["aof_rewrite_in_progress"]:
+        time.sleep(0.5)
     store.close()
     return done
 

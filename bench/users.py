@@ -71,7 +71,9 @@ class User:
 
     async def ask(self, pieces: int, rate: int = 0, limit_s: float = 10.0, due: float = 0.0) -> Reply:
         """Send a message and wait for its reply, or until the time is over. Who is late has waited since it was due."""
-        self.reply = Reply(pieces, sent=due or perf_counter())
+        now = perf_counter()
+        # Timers may go off a little early.
+        self.reply = Reply(pieces, sent=min(due or now, now))
         self.send(f"Tell me more. #{pieces}@{rate}")
         await asyncio.wait([self.reply.over], timeout=limit_s)
         return self.reply
