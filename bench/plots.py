@@ -1,5 +1,6 @@
 """The results as pictures: bars, drawn by hand in SVG, as a library for that would be 60 MB more to install."""
 
+import re
 from html import escape
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def svg(width: int, height: int, body: str) -> str:
 def draw(results: Results, folder: Path) -> None:
     """A picture for each metric that several lanes have, and race.svg, the README's."""
     for metric in results.metrics():
-        if len(results.lanes(metric)) > 1 and ": redis" not in metric and ": cpu" not in metric:
+        if len(results.lanes(metric)) > 1 and not re.search(": (cpu|redis|answered)", metric):
             body, height = panel(results, metric, f"{metric} ({unit(metric)})", 0, 0)
             (folder / f"{slug(metric)}.svg").write_text(svg(WIDTH, height, body))
     shown = [item for item in PICTURE.items() if len(results.lanes(item[0])) > 1]

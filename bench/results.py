@@ -1,6 +1,7 @@
 """The numbers: kept by metric and lane, a value for each round; written as JSON, printed as a table."""
 
 import json
+import re
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable
@@ -9,12 +10,13 @@ from pathlib import Path
 from bench.plan import TARGETS, Target
 
 UNITS = {"p50": "ms", "p99": "ms", "KB": "KB", "cpu": "ms", "redis": "calls", "answered": "share", "in": "share"}
+COSTS = ("20 users, no pause: cpu ", "20 users, no pause: redis ")
 
 
 def unit(metric: str) -> str:
-    """The unit follows from what comes last in a metric's name, or first behind its colon."""
-    name = metric.rpartition(": ")[2]
-    return "1/s" if name.endswith("/s") else UNITS.get(name.split()[-1], UNITS.get(name.split()[0], ""))
+    """The unit follows from the first word behind the colon of a metric's name, or from the last."""
+    words = metric.rpartition(": ")[2].split()
+    return "1/s" if words[-1].endswith("/s") else UNITS.get(words[0], UNITS.get(words[-1], ""))
 
 
 class Results:
@@ -45,14 +47,14 @@ class Results:
     def table(self, lanes: Iterable[str], costs: bool = False) -> str:
         """A row for each metric, a column for each lane: the median, and half the spread in per cent of it.
 
-        What a reply costs, in CPU time and calls to Redis, makes a table of its own.
+        What a reply costs, in CPU time and calls to Redis, makes a table of its own, with 20 users.
         """
         lanes = [lane for lane in lanes if any(lane == other for _, other in self.rounds)]
         head = f"| | {' | '.join(lanes)} |\n|---|{'---:|' * len(lanes)}\n"
         rows = (
             f"| {metric} ({unit(metric)}) | {' | '.join(self.cell(metric, lane) for lane in lanes)} |"
             for metric in self.metrics()
-            if (": cpu" in metric or ": redis" in metric) == costs
+            if (metric.startswith(COSTS) if costs else not re.search(": (cpu|redis) ", metric))
         )
         return head + "\n".join(rows)
 
