@@ -7,11 +7,13 @@ INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --require-ha
 LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(UPGRADE) \
 	--no-emit-index-url --no-header --no-annotate
 
-LOCKS := requirements.txt requirements-dev.txt requirements-node.txt requirements-peers.txt
+LOCKS := requirements.txt requirements-dev.txt requirements-node.txt
 PEERS := .venv-peers
+BENCH := .venv-bench
+LANES := floor handbook channels naive
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev system-packages run client dev test test-quick fuzz lint model-check faults faults-quick faults-long faults-mutants faults-failover size reset model model-convert peers lock audit settings pictures
+.PHONY: help setup setup-dev system-packages run client dev test test-quick fuzz lint model-check faults faults-quick faults-long faults-mutants faults-failover bench bench-quick size reset model model-convert peers lock audit settings pictures
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +69,12 @@ faults-mutants: setup-dev  ## Show that the fault matrix finds what it is to fin
 faults-failover: setup-dev  ## The same with Sentinels and on a cluster: failovers, crashes, a slot that moves; ten minutes
 	@$(FAULTS) --failover --lanes 1 --conversations 8 --times 2
 
+bench: setup-dev $(LANES:%=$(BENCH)/%/.installed)  ## Race Parley against its peers: 40 minutes, on a quiet machine
+	@$(PY) -m bench
+
+bench-quick: setup-dev $(LANES:%=$(BENCH)/%/.installed)  ## See that every lane of the race starts and answers: two minutes
+	@$(PY) -m bench --quick
+
 size: setup  ## Print how many lines there are, and the longest functions
 	@$(PY) -m tools.size
 
@@ -94,9 +102,7 @@ peers: setup-dev $(PEERS)/.installed  ## Test against what others wrote: GPT-J i
 # does not need, and `pip --require-hashes` then refuses to install on the others.
 lock: setup  ## Pin requirements*.in with hashes; UPGRADE=--upgrade takes the newest versions
 	@$(PY) -m pip install --quiet --disable-pip-version-check uv
-	@$(LOCK) --output-file requirements.txt requirements.in
-	@$(LOCK) --output-file requirements-dev.txt requirements-dev.in
-	@$(LOCK) --output-file requirements-node.txt requirements-node.in
+	@for lock in $(LOCKS) $(LANES:%=bench/lanes/%/requirements.txt); do $(LOCK) --output-file $$lock $${lock%.txt}.in || exit; done
 	@echo torch | $(LOCK) --excludes /dev/stdin --output-file requirements-peers.txt requirements-peers.in
 
 # In an environment of its own, as what it needs is no part of ours. Both are asked, also where the first finds something.
@@ -137,4 +143,11 @@ $(PEERS)/.installed: requirements-peers.txt
 	@[ -x $(PEERS)/bin/python ] || $(PYTHON) -m venv $(PEERS)
 	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	@touch $@
+
+# Each lane has an environment of its own: what its article names, and nothing of ours.
+$(BENCH)/%/.installed: bench/lanes/%/requirements.txt $(VENV)/.installed
+	@echo "Installing what the lane $* needs into $(@D)."
+	@$(PYTHON) -m venv --without-pip $(@D)
+	@$(PY) -m pip --python $(@D)/bin/python install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@

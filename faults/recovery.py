@@ -19,9 +19,11 @@ Told = list[tuple[Story, list[Entry]]]
 
 @dataclass
 class Strike:
-    """A fault that was made: when it began and its cause was over, the recoveries of those it touched, what broke."""
+    """A fault that was made: from when on it was prepared, when it began and its cause was over, the recoveries of those
+    it touched, what broke."""
 
     name: str
+    prepared: float = field(default_factory=time.monotonic)
     began: float = field(default_factory=time.monotonic)
     over: float = 0
     severs: bool = False
@@ -37,7 +39,7 @@ def judge(stories: Sequence[Story], strikes: list[Strike], look: Callable[[Story
     told = [(story, sorted(first_seen(story).values(), key=lambda entry: entry.at)) for story in stories]
     for finding in [finding for story in stories for finding in look(story) if not _excused(finding, strikes)]:
         next((s for s in reversed(strikes) if s.began <= finding.at), strikes[0]).findings.append(finding)
-    for strike, until in zip(strikes, [*(strike.began for strike in strikes[1:]), float("inf")], strict=True):
+    for strike, until in zip(strikes, [*(strike.prepared for strike in strikes[1:]), float("inf")], strict=True):
         strike.recoveries = strike.recoveries or list(_recoveries(told, strike, until))
     return sum(entry.kind == "failed" for _, events in told for entry in events)
 

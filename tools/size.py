@@ -70,6 +70,7 @@ def main() -> None:
         ("gptj/train, Python", lines(files(TRAINING)), 1000),
         ("faults, Python", lines(files(("faults",))), 1500),
         ("protocol, Python", lines(files(("protocol",))), 800),
+        ("bench, Python", lines(files(("bench",))), 1500),
         ("frontend without its texts", lines(files(CLIENT, "*.[tc]s*", without=TEXTS)), 2500),
     ):
         print(f"{name:<28}{count:>6} lines of at most {limit}{'  TOO LONG' if count > limit else ''}")

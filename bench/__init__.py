@@ -1,0 +1,1 @@
+"""The race: Parley and its peers, with one load generator and one fake model. docs/performance.md explains it."""
