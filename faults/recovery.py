@@ -19,8 +19,8 @@ Told = list[tuple[Story, list[Entry]]]
 
 @dataclass
 class Strike:
-    """A fault that was made: from when on it was prepared, when it began and its cause was over, the recoveries of those
-    it touched, what broke."""
+    """A fault that was made: when it was prepared, began, and its cause was over; the recoveries of whom it touched, and
+    what broke."""
 
     name: str
     prepared: float = field(default_factory=time.monotonic)
