@@ -97,12 +97,8 @@ def _hear(ws: WebSocket, conversation: Conversation, text: str | bytes) -> None:
 
 
 def _session(snapshot: Json, messages: list[Json]) -> Json:
-    return {
-        "token": snapshot["id"],
-        "name": snapshot["name"],
-        "session_start": snapshot["started_at"],
-        "messages": messages,
-    }
+    told = {"token": snapshot["id"], "name": snapshot["name"], "session_start": snapshot["started_at"]}
+    return told | {"messages": messages}
 
 
 def _message(message: Json, prefix: str = "") -> Json:

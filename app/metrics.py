@@ -94,10 +94,8 @@ class Shared(Collector):
         yield _gauge("parley_up", "Whether a part answers, 1 or 0.", "part", up)
         if not up["redis"]:
             return
-        waiting, running = (
-            sum(store.execute_all(*(("ZCARD", key) for key in of))) for of in zip(*keys.indexes(), strict=True)
-        )
-        at = {"worker": waiting, "model": running}
+        sizes = ([("ZCARD", key) for key in index] for index in zip(*keys.indexes(), strict=True))
+        at = {part: sum(store.execute_all(*size)) for part, size in zip(("worker", "model"), sizes, strict=True)}
         yield _gauge("parley_conversations", "Conversations with work, by what they wait for.", "for", at)
         sums: Sums[str] = Sums()
         for counted in store.execute_all(*(("HGETALL", key) for key in keys.counts())):

@@ -149,21 +149,18 @@ class Failure(Schema):
 
 
 class Message(Schema):
-    id = fields.String()
+    id = text = reply_to = fields.String()
     role = fields.String(validate=validate.OneOf(["human", "bot"]))
-    text = fields.String()
     at = _TIME
-    reply_to = fields.String()
     status = fields.String(validate=validate.OneOf(["completed", "stopped", "failed"]))
     timing = fields.Nested(Timing)
     failure = fields.Nested(Failure)
 
 
 class RunningTurn(Schema):
-    message_id = reply_id = fields.String()
+    message_id = reply_id = text = fields.String()
     attempt = fields.Integer()
     started_at = _TIME
-    text = fields.String()
 
 
 class Export(Schema):
@@ -219,10 +216,9 @@ class Account(Schema):
 
 
 class Listed(Schema):
-    id = fields.String()
+    id = excerpt = fields.String()
     title = fields.String(allow_none=True)
     started_at = last_at = _TIME
-    excerpt = fields.String()
 
 
 class Listing(Schema):
@@ -241,8 +237,7 @@ class Ready(Health):
 class Problem(Schema):
     """RFC 9457, with a stable `code`."""
 
-    type = title = fields.String()
+    type = title = detail = code = fields.String()
     status = fields.Integer()
-    detail = code = fields.String()
     fields_ = fields.Dict(data_key="fields")
     parts = fields.Dict()

@@ -19,7 +19,7 @@ Told = list[tuple[Story, list[Entry]]]
 
 @dataclass
 class Strike:
-    """A fault that was made: when it was prepared, began, and its cause was over; the recoveries of whom it touched, and
+    """A fault that was made: when it was prepared, began, and its cause was over; the recoveries of whom it hit, and
     what broke."""
 
     name: str

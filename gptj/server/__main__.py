@@ -43,19 +43,13 @@ class Server(BaseApplication):  # type: ignore[misc]
         super().__init__()
 
     def load_config(self) -> None:
+        # More threads than slots, so that there is always one to refuse with.
+        slots = self._config.gptj_slots
         settings = {
-            "bind": self._address,
-            "worker_class": Worker,
-            "workers": 1,
-            # More than the slots, so that there is always a thread to refuse with.
-            "threads": self._config.gptj_slots + 32,
-            "worker_connections": 2 * self._config.gptj_slots + 1000,
-            "keepalive": 75,
-            "timeout": 0,
-            "graceful_timeout": STOP_S,
-            "loglevel": "warning",
-            "control_socket_disable": True,
-        }
+            "bind": self._address, "worker_class": Worker, "workers": 1, "threads": slots + 32,
+            "worker_connections": 2 * slots + 1000, "keepalive": 75, "timeout": 0, "graceful_timeout": STOP_S,
+            "loglevel": "warning", "control_socket_disable": True,
+        }  # fmt: skip
         for name, value in settings.items():
             self.cfg.set(name, value)
 
