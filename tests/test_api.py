@@ -502,6 +502,7 @@ def test_only_configured_origins_may_read(client: FlaskClient, chat: Conversatio
     for route in ("/api/config", path(chat), "/test", f"/refresh_token?token={chat.id}", path(chat, "/nowhere")):
         friend = client.get(route, headers={"Origin": SITE})
         assert friend.headers["Access-Control-Allow-Origin"] == SITE and "Origin" in friend.headers["Vary"]
+        assert "X-Request-ID" in friend.headers["Access-Control-Expose-Headers"]
         for origin in ("https://evil.example", "null", f"{SITE}:444"):
             stranger = client.get(route, headers={"Origin": origin})
             assert "Access-Control-Allow-Origin" not in stranger.headers and "Origin" in stranger.headers["Vary"]
