@@ -109,7 +109,8 @@ def test_setup_without_a_fitting_python_says_so_in_one_line(tmp_path: Path, pyth
 def test_the_continuous_integration_runs_the_linters_and_all_tests() -> None:
     assert os.access(ROOT / ".ci/run", os.X_OK)
     commands = [line for line in (ROOT / ".ci/run").read_text().splitlines() if line.startswith("make ")]
-    assert commands == ["make lint", "make model-check", "make faults-quick SEED=4", "make peers", "make test"]
+    checks = ["make lint", "make model-check", "make faults-quick SEED=4", "make peers", "make bench-quick"]
+    assert commands == [*checks, "make test"]
 
 
 @dataclass
