@@ -20,6 +20,8 @@ _ALIKE = dict(line.split() for line in Path(__file__).with_name("alike.txt").rea
 _HUMAN, _BOT, _COLON = ("".join(f"[{_ALIKE[char]}]" for char in name) for name in ("human", "bot", ":"))
 # A role's name alone on its line counts too: the colon may stand on the next.
 _ROLE_LINE = re.compile(f"({_HUMAN}|{_BOT})({_COLON}|$)", re.IGNORECASE)
+# The whole spelling of a special token, as tokenizers know it: `<|` alone is an operator in some languages.
+_SPECIAL = re.compile(r"<(?=[|\uff5c][^<>\s]*[|\uff5c]>|/?(s|bos|eos|sop|eop|pad|unk|start_of_turn|end_of_turn)>)")
 # Hangul's fillers are letters that nobody sees.
 _UNSEEN = re.compile(rf"[^\w{_ALIKE[':']}]|[_\u115f\u1160]")
 
@@ -35,9 +37,14 @@ def build(window: Window) -> str:
 
 
 def escape(text: str) -> str:
-    """Quote each line that reads as a role's, also in look-alike letters or with invisible ones."""
-    lines = text.strip().splitlines()
+    """Quote each line that reads as a role's, also in look-alike letters or with invisible ones; see `defuse` too."""
+    lines = defuse(text).splitlines()
     return "\n".join(f"> {line}" if _ROLE_LINE.match(_seen(line)) else line for line in lines)
+
+
+def defuse(text: str) -> str:
+    """The text, stripped, with a space in each spelling of a special token: a tokenizer would take it for the token."""
+    return _SPECIAL.sub("< ", text.strip())
 
 
 def _seen(line: str) -> str:
