@@ -286,7 +286,10 @@ TOO_LONG = "request (4390 tokens) exceeds the available context size (4096 token
         # llama.cpp, Ollama, OpenAI
         (400, {"error": {"code": 400, "message": TOO_LONG, "type": "exceed_context_size_error"}}, f": {TOO_LONG}"),
         (404, {"error": {"message": "model 'x' not found", "type": "not_found_error"}}, ": model 'x' not found"),
-        (401, {"error": {"message": "Incorrect API key", "type": "invalid_request_error"}}, ": Incorrect API key"),
+        (429, {"error": {"message": "No quota", "type": "insufficient_quota"}}, ": No quota"),
+        # What it says of a key may hold some of it.
+        (401, {"error": {"message": "Incorrect API key: sk-PM****E873", "code": "invalid_api_key"}}, "."),
+        (403, {"error": "sk-PM****E873 may not"}, "."),
         # transformers serve; FastAPI of a body that it does not take; a proxy
         (400, {"detail": "Server is pinned to 'a'"}, ": Server is pinned to 'a'"),
         (422, {"detail": [{"loc": ["body"], "msg": "x"}]}, "."),
@@ -306,6 +309,8 @@ def test_a_refusal_tells_what_the_server_says(vllm: DialectServer, status: int, 
     [
         (503, {}, b'{"error": {"message": "Loading model", "type": "unavailable_error", "code": 503}}'),
         (503, {}, b'{"error": "CB worker is dead"}'),
+        (502, {}, b"<html>502 Bad Gateway</html>"),
+        (504, {}, b""),
         (429, {"Retry-After": "0.2"}, b'{"error": {"message": "Rate limit", "type": "requests", "code": "x"}}'),
     ],
 )
@@ -369,6 +374,29 @@ def test_too_many_requests_inside_of_a_stream_are_waited_out(chat: DialectServer
     busy = error(kind if kind == 429 else None, str(kind))
     chat.answers = [(200, {"Content-Type": "text/event-stream"}, busy)]
     assert reply(chat) == "Hello, Ada!"
+    chat.chunks = [chat_chunk({"content": "Hel"}), busy]
+    with pytest.raises(ModelBroke, match="It broke"):
+        reply(chat)
+
+
+def test_a_quota_that_is_used_up_is_told_at_once_in_a_stream_too(chat: DialectServer) -> None:
+    chat.chunks = [error("insufficient_quota", "insufficient_quota")]
+    with pytest.raises(ModelRefused, match="It broke"):
+        reply(chat)
+
+
+def test_a_key_is_not_repeated_in_a_stream_either(chat: DialectServer) -> None:
+    chat.chunks = [error("invalid_api_key", "invalid_request_error")]
+    with pytest.raises(ModelRefused) as caught:
+        reply(chat)
+    assert "It broke" not in caught.value.detail
+
+
+def test_a_server_that_fails_to_write_has_broken_off() -> None:
+    with DialectServer("tgi") as server:
+        server.answers = [(424, {}, b'{"error": "CUDA out of memory", "error_type": "generation"}')]
+        with pytest.raises(ModelBroke, match="CUDA"):
+            reply(server)
 
 
 def test_an_error_repeats_no_message(chat: DialectServer) -> None:

@@ -102,6 +102,8 @@ class Reply(AbstractContextManager["Reply"]):
                     raise ModelSilent
                 continue
             except Overloaded as overloaded:
+                if self._begun:
+                    raise ModelBroke(str(overloaded)) from overloaded
                 self._wait(pause_s, overloaded)
             except urllib3.exceptions.ReadTimeoutError as error:
                 raise (ModelBroke if self._begun else ModelTimeout) from error
@@ -141,7 +143,7 @@ class Reply(AbstractContextManager["Reply"]):
     def _wait(self, pause_s: float, overloaded: Overloaded) -> None:
         """Wait before the next try: some of the pause, so that not all come back at once, or what the server asks."""
         left_s = self._deadline - time.monotonic()
-        if self._begun or (overloaded.firm and overloaded.wait_s > left_s):
+        if overloaded.firm and overloaded.wait_s > left_s:
             raise overloaded
         # An estimate beyond our time may be wrong: then we go on asking.
         asked_s = overloaded.wait_s if overloaded.wait_s < left_s else 0.0

@@ -1,7 +1,7 @@
 """What it means when the model's server cannot be reached, or answers with an error."""
 
 import json
-import math
+from contextlib import suppress
 from http.client import HTTPException, RemoteDisconnected
 from typing import Any
 
@@ -12,6 +12,8 @@ from chat.errors import ModelBroke, ModelError, ModelGarbage, ModelRefused, Mode
 _DETAIL_CHARS = 200
 # A piece of a prompt that is as long counts as repeated.
 _PIECE_CHARS = 12
+# OpenAI's 429 that no waiting ends.
+_NO_QUOTA = "insufficient_quota"
 
 
 class Overloaded(ModelUnavailable):
@@ -44,13 +46,14 @@ def unanswered(error: requests.RequestException, fresh: bool) -> ModelError:
 
 def refused(response: requests.Response, body: bytes, secrets: list[str]) -> ModelError:
     """What an answer with another status than 200 means. No secret gets into the error, though the server repeat it."""
-    status, value = response.status_code, _object(body)
-    said = one_line(_message(value), secrets)
+    value = _object(body)
+    status, kind, said = _words(value, secrets, response.status_code)
     detail = f"The model's server answered {status}" + (f": {said}" if said else ".")
-    if status in (429, 503):
+    if status in (429, 502, 503, 504) and kind != _NO_QUOTA:
         asked_s = _seconds(response.headers.get("Retry-After"))
         return Overloaded(detail, asked_s or _seconds(value.get("estimated_time")), firm=asked_s > 0)
-    return (ModelBroke if status >= 500 else ModelRefused)(detail)
+    # TGI says 424 when it fails to write.
+    return (ModelBroke if status == 424 or status >= 500 else ModelRefused)(detail)
 
 
 def told(value: dict[str, Any], secrets: list[str]) -> ModelError:
@@ -58,20 +61,23 @@ def told(value: dict[str, Any], secrets: list[str]) -> ModelError:
 
     TGI's has an `error_type`; OpenAI's a `type` and, from vLLM, llama.cpp and others, a status for `code`.
     """
-    said = one_line(_message(value), secrets)
+    code, kind, said = _words(value, secrets)
     detail = f"The model's server broke off: {said}" if said else ""
-    error = value["error"] if isinstance(value.get("error"), dict) else value
-    kind, code = str(value.get("error_type") or error.get("type")), error.get("code")
-    if code in (429, 503) or kind.startswith(("overloaded", "rate_limit")):
+    if kind != _NO_QUOTA and (code in (429, 503) or kind.startswith(("overloaded", "rate_limit"))):
         return Overloaded(detail)
     client_error = isinstance(code, int) and 400 <= code < 500
-    return (ModelRefused if client_error or kind in ("validation", "invalid_request_error") else ModelBroke)(detail)
+    refusal = client_error or kind in ("validation", "invalid_request_error", _NO_QUOTA)
+    return (ModelRefused if refusal else ModelBroke)(detail)
 
 
-def _message(value: dict[str, Any]) -> Any:
-    """What is said of an error: in a field of its own, as OpenAI does it, or as FastAPI does."""
-    error = value.get("error", value)
-    return error.get("message", error.get("detail")) if isinstance(error, dict) else error
+def _words(value: dict[str, Any], secrets: list[str], status: Any = None) -> tuple[Any, str, str]:
+    """An error's status and kind, and what is said: in a field of its own, as OpenAI does it, or as FastAPI does."""
+    error = value["error"] if isinstance(value.get("error"), dict) else value
+    status = status or error.get("code")
+    message = error.get("message", error.get("detail", error.get("error")))
+    # Who refuses an access token may repeat some of it.
+    said = "" if status in (401, 403, "invalid_api_key") else one_line(message, secrets)
+    return status, str(value.get("error_type") or error.get("type")), said
 
 
 def one_line(value: Any, secrets: list[str]) -> str:
@@ -83,17 +89,15 @@ def one_line(value: Any, secrets: list[str]) -> str:
 
 
 def _object(body: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
+    with suppress(ValueError, RecursionError):
+        if isinstance(value := json.loads(body), dict):
+            return value
+    return {}
 
 
 def _seconds(value: Any) -> float:
     """A number of seconds; 0 for all else (Retry-After may be a date: then our own pace is good enough)."""
-    try:
-        seconds = float(value)
-    except (TypeError, ValueError):
-        return 0.0
-    return seconds if math.isfinite(seconds) and seconds > 0 else 0.0
+    with suppress(TypeError, ValueError, OverflowError):
+        if 0 < (seconds := float(value)) < float("inf"):
+            return seconds
+    return 0.0
