@@ -109,7 +109,7 @@ lock: setup  ## Pin requirements*.in with hashes; UPGRADE=--upgrade takes the ne
 audit: setup  ## Ask PyPI and npm for known weaknesses of every pinned package; they must be reachable
 	@$(PYTHON) -m venv .venv-audit
 	@.venv-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
-	@.venv-audit/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes $(LOCKS:%=-r %); \
+	@.venv-audit/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes $(LOCKS:%=-r %) -r requirements-peers.txt; \
 		found=$$?; $(PY) -m tools.frontend audit && exit $$found
 
 # The browser tests drive Debian's Chromium, and the proxy test runs a real nginx.

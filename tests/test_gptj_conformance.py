@@ -6,7 +6,8 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import ctranslate2
@@ -29,6 +30,12 @@ PROMPT = "Human: What is Parley?\nBot:"
 WISH: dict[str, Any] = {"max_new_tokens": 60, "stop": ["\nHuman:", "\nBot:"]}
 GREEDY: dict[str, Any] = {"model": "any", "prompt": PROMPT, "max_tokens": 60, "temperature": 0}
 LONG = 900
+
+
+def run_apart(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run it in a thread of its own: in this one Playwright's loop runs, once a test has used a browser."""
+    with ThreadPoolExecutor() as apart:
+        return apart.submit(asyncio.run, work).result()
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +97,7 @@ def test_hugging_face_client_gets_the_same_without_blocking(url: str, reply: str
             events = [event async for event in await client.text_generation(PROMPT, stream=True, details=True, **wish)]
             assert events[-1].generated_text == reply
 
-    asyncio.run(ask())
+    run_apart(ask())
 
 
 def test_details_say_how_the_reply_was_written(client: InferenceClient) -> None:
@@ -203,7 +210,7 @@ def test_completions_stream_without_blocking(url: str, reply: str) -> None:
             stream = await ai.completions.create(**GREEDY, stop=WISH["stop"], stream=True)
             return "".join([chunk.choices[0].text async for chunk in stream])
 
-    assert asyncio.run(ask()) + "\nHuman:" == reply
+    assert run_apart(ask()) + "\nHuman:" == reply
 
 
 def test_completions_know_echo_length_and_lists_of_one(ai: OpenAI) -> None:
