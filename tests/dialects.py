@@ -91,10 +91,13 @@ def transformers_completions(words: list[str]) -> Iterator[bytes]:
 
 
 def openai_chat(words: list[str]) -> Iterator[bytes]:
-    """Azure begins with what its filters say; both end with an empty delta."""
+    """Azure begins with what its filters say, and adds to it as they read on; both end with an empty delta."""
+    filtered = {"index": 0, "finish_reason": None, "content_filter_results": {"hate": {"filtered": False}}}
     yield data({"choices": [], "prompt_filter_results": [{"prompt_index": 0}], "object": "chat.completion.chunk"})
     yield chat_chunk({"role": "assistant", "content": "", "refusal": None}, obfuscation="x")
-    yield from (chat_chunk({"content": word}, obfuscation="yz") for word in words)
+    for word in words:
+        yield chat_chunk({"content": word}, obfuscation="yz")
+        yield data({"id": "", "object": "", "choices": [{**filtered, "content_filter_offsets": {"check_offset": 44}}]})
     yield chat_chunk({}, "stop")
     yield DONE
 

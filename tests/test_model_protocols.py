@@ -140,6 +140,19 @@ def test_the_model_is_asked_for_once_and_only_where_nobody_names_it(vllm: Dialec
     assert vllm.asked()[-1]["model"] == "mine" and len(vllm.asked("/v1/models")) == 1
 
 
+def test_a_model_that_is_gone_is_not_asked_for_again(vllm: DialectServer) -> None:
+    gone = 404, {}, b'{"error": {"message": "The model does not exist.", "type": "NotFoundError", "code": 404}}'
+    for settings, then in ({}, "new"), ({"model_name": "mine"}, "mine"):
+        model = Model(Config(model_url=vllm.url, **settings))
+        assert "".join(model.reply(WINDOW, 10))
+        vllm.routes["/v1/models"] = lambda _: (200, {}, b'{"data": [{"id": "new"}]}')
+        vllm.answers = [gone]
+        with pytest.raises(ModelRefused):
+            list(model.reply(WINDOW, 10))
+        assert "".join(model.reply(WINDOW, 10))
+        assert vllm.asked()[-1]["model"] == then
+
+
 @pytest.mark.parametrize(
     "models",
     [(404, {}, b"{}"), (200, {}, b'{"data": []}'), (200, {}, b"<html>"), (500, {}, b""), (200, {}, b'{"data": [1]}')],
@@ -166,9 +179,22 @@ def test_parameters_of_ones_own_win_and_null_takes_one_away(chat: DialectServer,
     (body,) = vllm.asked()
     assert body["stop"] == ["END"] and body["temperature"] == 0 and "top_p" not in body
     with DialectServer("tgi") as server:
-        reply(server, model_parameters='{"seed": 0, "top_p": null}')
-        (body,) = server.asked()
-        assert body["parameters"]["seed"] == 0 and body["parameters"]["top_p"] is None and "model" not in body
+        reply(server, model_parameters='{"seed": 0, "top_p": null, "truncate": null}')
+        reply(server, model_parameters='{"temperature": 0.7}', model_temperature=0.0)
+        reply(server, model_parameters='{"temperature": 0}')
+        nulled, drawn, likeliest = (body["parameters"] for body in server.asked())
+        assert nulled["seed"] == 0 and not {"top_p", "truncate", "model"} & nulled.keys()
+        assert (drawn["temperature"], drawn["do_sample"]) == (0.7, True)
+        assert "temperature" not in likeliest and likeliest["do_sample"] is False
+
+
+def test_the_settings_for_models_that_think_leave_their_replies_whole(chat: DialectServer) -> None:
+    _, _, shown = (ROOT / "docs/model.md").read_text().partition("Models that think before")
+    settings = dict(line.split("=", 1) for line in shown.split("```")[1].split("\n") if line)
+    chat.chunks = [chat_chunk({"content": "word "})] * 4000 + [chat_chunk({}, "stop")]
+    assert "".join(Model(from_environ({"MODEL_URL": chat.url} | settings)).reply(WINDOW, 20)).count("word") == 4000
+    (body,) = chat.asked()
+    assert body["max_completion_tokens"] == 4000 and not {"max_tokens", "temperature", "top_p"} & body.keys()
 
 
 @pytest.mark.parametrize("value", ["{", "1", "[1]", '"a"'])
@@ -256,7 +282,7 @@ def test_a_reply_that_is_only_a_mark_is_empty(vllm: DialectServer) -> None:
     "chunk",
     [
         data({"choices": 1}), data({"choices": [1]}), data({"choices": [{"delta": 1}]}), data({"id": "x"}), data([]),
-        data({"choices": [{"delta": None, "finish_reason": "stop"}]}), data({"choices": [{"text": "Hi"}]}),
+        data({"choices": [{"delta": "Hi"}]}), data({"choices": [{"message": ["Hi"]}]}),
         data({"token": {"text": "Hi"}, "generated_text": "Hi"}), b'data: {"error": "a "quoted" word"}\n\n',
     ],
 )  # fmt: skip
@@ -466,6 +492,16 @@ def test_of_a_long_window_that_fits_nothing_is_cut(vllm: DialectServer) -> None:
     reply(vllm, window=LONG, model_context_tokens=1200, model_max_new_tokens=100)
     assert vllm.asked()[0]["prompt"] == build(LONG)
     assert len(vllm.asked("/tokenize")) == 1
+
+
+def test_a_tokenizer_that_fails_once_is_asked_again(vllm: DialectServer) -> None:
+    counts, model = tokenizer(lambda text: {"tokens": tokens(text)}), Model(Config(model_url=vllm.url, **SMALL))
+    vllm.routes["/tokenize"] = lambda _: (500, {}, b"")
+    assert "".join(model.reply(LONG, 10))
+    vllm.routes["/tokenize"] = counts
+    assert "".join(model.reply(LONG, 10))
+    guessed, counted = (len(body["prompt"]) for body in vllm.asked())
+    assert guessed < counted
 
 
 @pytest.mark.parametrize("answer", [[{"generated_text": "Hi"}], {"tokens": ["a"]}, {"tokens": None}, None, 7, "x"])

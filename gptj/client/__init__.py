@@ -100,28 +100,26 @@ class Reply(AbstractContextManager["Reply"]):
                 empty += not self._begun
                 if empty > 1:
                     raise ModelSilent
-                continue
             except Overloaded as overloaded:
                 if self._begun:
                     raise ModelBroke(str(overloaded)) from overloaded
                 self._wait(pause_s, overloaded)
-            except urllib3.exceptions.ReadTimeoutError as error:
-                raise (ModelBroke if self._begun else ModelTimeout) from error
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             except urllib3.exceptions.HTTPError as error:
-                raise ModelBroke from error
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                silent = isinstance(error, urllib3.exceptions.ReadTimeoutError) and not self._begun
+                raise (ModelTimeout if silent else ModelBroke) from error
 
     def _answer(self) -> requests.Response:
         self._body = self._model.body(self._window, self._aside)
         return self._ask(self._model.url, self._body)
 
     def _aside(self, url: str, body: Json | None) -> Any:
-        """What the server says to a question beside the one for a reply: its JSON, or {} if it has none to give."""
+        """What the server says to a question beside that for a reply: its JSON, {} if it has none, None if it broke."""
         try:
             with closing(self._ask(url, body)) as response:
                 return read(response.raw.read(ASIDE_BYTES, decode_content=True))
-        except (ModelRefused, ModelBroke, ModelGarbage):
-            return {}
+        except (ModelRefused, ModelBroke, ModelGarbage) as error:
+            return None if isinstance(error, ModelBroke) else {}
 
     def _ask(self, url: str, body: Json | None) -> requests.Response:
         """The server's answer with status 200, as yet unread."""
@@ -136,6 +134,8 @@ class Reply(AbstractContextManager["Reply"]):
         except requests.RequestException as error:
             raise unanswered(error, fresh=self._line.reused is False) from error
         if response.status_code != 200:
+            if response.status_code == 404 and url == self._model.url:
+                self._model.name = config.model_name  # another server may be there now, with another model
             with closing(response):
                 raise refused(response, response.raw.read(ERROR_BYTES, decode_content=True), self._secrets)
         return response

@@ -26,4 +26,5 @@ class Chat(Completions):
         return {"messages": messages}
 
     def _text(self, choice: Json) -> Any:
-        return choice["delta" if "delta" in choice else "message"].get("content")
+        # Azure's filter sends choices with neither.
+        return (choice.get("delta") or choice.get("message") or {}).get("content")

@@ -16,11 +16,11 @@ class HuggingFace:
     path, marks, spare_tokens = "", True, 0
 
     def __init__(self, config: Config) -> None:
-        length, sampled = config.model_max_new_tokens, config.model_temperature > 0
+        length, sampled = config.model_max_new_tokens, config.sampling["temperature"] != 0
         lengths = {"max_new_tokens": length, "truncate": config.model_context_tokens - length}
-        self._settings = lengths | {"return_full_text": False, "stop": STOP, "do_sample": sampled} | config.sampling
-        if not sampled:
-            self._settings.pop("temperature", None)  # TGI refuses 0
+        settings = lengths | {"return_full_text": False, "stop": STOP, "do_sample": sampled} | config.sampling
+        # TGI refuses a temperature of 0.
+        self._settings = {k: v for k, v in settings.items() if v is not None and (k, v) != ("temperature", 0)}
 
     def body(self, window: Window) -> Json:
         return {"inputs": build(window), "parameters": self._settings, "stream": True, "options": {"use_cache": False}}

@@ -14,7 +14,7 @@ from gptj.client.huggingface import HuggingFace
 from gptj.client.line import open_session
 from gptj.client.stream import Json
 
-# Asks the server at an address, with a body or without: its JSON, or {} where it has none to give.
+# Asks the server at an address, with a body or without: its JSON, {} where it has none to give, None where it broke.
 Ask = Callable[[str, Json | None], Any]
 _PROTOCOLS: dict[str, Any] = {"huggingface": HuggingFace, "openai-completions": Completions, "openai-chat": Chat}
 
@@ -28,7 +28,7 @@ class Server:
         self.protocol: HuggingFace | Completions = _PROTOCOLS[config.protocol](config)
         room = config.model_context_tokens - config.model_max_new_tokens - self.protocol.spare_tokens
         self._room = max(32, room)  # enough for a role with nothing to say
-        self._name, self._counts = config.model_name, True
+        self.name, self._counts = config.model_name, True
         url = urlsplit(config.model_url)
         base = re.sub(r"/generate(_stream)?$|(/chat)?/completions$", "", url.path.rstrip("/"))
         if self.protocol.path:  # OpenAI's have a base, as their own client knows it
@@ -38,19 +38,18 @@ class Server:
 
     def body(self, window: Window, ask: Ask) -> Json:
         """The request for a reply to as much of the window as the model can take."""
-        if self.protocol.path and not self._name:  # most servers have but one model
+        if self.protocol.path and not self.name:  # most servers have but one model
             with suppress(LookupError, TypeError):
-                self._name = str(ask(f"{self._base}/models", None)["data"][0]["id"])
+                self.name = str(ask(f"{self._base}/models", None)["data"][0]["id"])
         body = self.protocol.body(self._fit(window, ask))
-        return {"model": self._name, **body} if self.protocol.path and self._name else body
+        return {"model": self.name, **body} if self.protocol.path and self.name else body
 
     def _fit(self, window: Window, ask: Ask) -> Window:
         """The window, cut to the context: what could be too long is counted by the server, or else guessed."""
         text = build(window)
         if len(text.encode()) <= self._room:  # no token is shorter than a byte
             return window
-        counted = self._count(text, ask)
-        if not counted:
+        if not (counted := self._count(text, ask)):
             return fit(window, self._room)
         if counted <= self._room:
             return window
@@ -58,10 +57,10 @@ class Server:
 
     def _count(self, text: str, ask: Ask) -> int:
         """How many tokens that is, by TGI, gptj.server, vLLM or llama.cpp, each in its own words; 0: it won't say."""
-        words = {"inputs": text, "prompt": text, "content": text, "model": self._name or None}
+        words = {"inputs": text, "prompt": text, "content": text, "model": self.name or None}
         answer = ask(f"{self._base.removesuffix('/v1')}/tokenize", words) if self._counts else {}
         with suppress(LookupError, TypeError):
             tokens = answer["tokens"] if isinstance(answer, dict) else answer
             return len([token if isinstance(token, int) else token["id"] for token in tokens])
-        self._counts = False
+        self._counts = answer is None  # what broke may be well for the next reply
         return 0

@@ -46,9 +46,8 @@ class ReplyText:
         return self._opening(rest.rstrip())
 
     def _opening(self, certain: str) -> str:
-        if not self._begun:
-            certain = certain.lstrip()
-            self._begun = bool(certain)
+        certain = certain if self._begun else certain.lstrip()
+        self._begun = self._begun or bool(certain)
         return certain
 
 
