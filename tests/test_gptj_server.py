@@ -4,6 +4,7 @@ import json
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from werkzeug.test import create_environ
 from chat.config import Config
 from chat.errors import ModelRefused
 from gptj.client import Model
-from gptj.server.engine import TINY, Engine
+from gptj.server.engine import TINY, WAIT_FOR_MODEL_S, Engine
 from gptj.server.web import create_app
 
 PROMPT = "Human: Hi!\nBot:"
@@ -414,6 +415,21 @@ def test_who_would_rather_wait_for_the_model_gets_a_reply(unloaded: Engine) -> N
     assert visitor.post("/generate", options={"wait_for_model": True}).status_code == 200
     loading.join()
     visitor.close()
+
+
+def test_who_hangs_up_while_the_model_loads_does_not_wait_for_it() -> None:
+    visitor, began = Visitor(Engine(CONFIG)), time.monotonic()
+    visitor.ours.close()
+    assert visitor.post("/generate", options={"wait_for_model": True}).status_code == 503
+    assert time.monotonic() - began < WAIT_FOR_MODEL_S / 2
+    visitor.close()
+
+
+def test_client_that_resets_its_connection_is_no_failure_of_ours(visitors: list[Visitor]) -> None:
+    visitor = visitors[0]
+    visitor.theirs.send(b"which nobody reads")
+    visitor.ours.close()
+    assert visitor.post("/generate").status_code == 200 and b"data" not in visitor.post().data
 
 
 def test_who_waits_in_the_queue_hears_that_we_are_here(loaded: Engine, visitors: list[Visitor]) -> None:

@@ -7,7 +7,7 @@ from uuid import uuid4
 from flask import Blueprint, Response, jsonify
 
 from gptj.server.engine import Generation
-from gptj.server.exchange import Json, Tokens, asked, engine, stream, write
+from gptj.server.exchange import Json, asked, engine, stream, write
 from gptj.server.parameters import read_completion
 
 routes = Blueprint("completions", __name__, url_prefix="/v1")
@@ -16,43 +16,40 @@ routes = Blueprint("completions", __name__, url_prefix="/v1")
 @routes.get("/models")
 def models() -> Response:
     """What is served; requests may name whatever they like."""
-    return jsonify(object="list", data=[{"id": engine().name, "object": "model", "created": 0, "owned_by": "parley"}])
+    return jsonify(
+        object="list", data=[{"id": engine().folder.name, "object": "model", "created": 0, "owned_by": "parley"}]
+    )
 
 
 @routes.post("/completions")
 def complete() -> Response:
     wanted = asked(read_completion)
     about = {"id": f"cmpl-{uuid4().hex}", "object": "text_completion", "created": int(time.time())}
-    about["model"] = engine().name
+    about["model"] = engine().folder.name
     if wanted.stream:
-        return stream(wanted, lambda generation, tokens: _chunks(about, generation, tokens))
-    generation, tokens = write(wanted)
-    finish = tokens[-1].finish if tokens else None
-    text = wanted.before + generation.text[: _certain_to(generation, finish)]
-    return jsonify(about | _choice(text, finish) | {"usage": _usage(generation)})
+        return stream(wanted, lambda generation: _chunks(about, generation))
+    generation, _ = write(wanted)
+    return jsonify(about | _choice(_certain(generation), generation.finish) | {"usage": _usage(generation)})
 
 
-def _chunks(about: Json, generation: Generation, tokens: Tokens) -> Iterator[Json | str | None]:
-    if generation.asked.before:
-        yield about | _choice(generation.asked.before, None)
+def _chunks(about: Json, generation: Generation) -> Iterator[Json | str | None]:
     sent = 0
-    for token in tokens:
-        finish = token.finish if token else None
-        text = generation.text[sent : _certain_to(generation, finish)]
+    for _ in generation:
+        text = _certain(generation)[sent:]
         sent += len(text)
-        yield about | _choice(text, finish) if text or finish else None
+        yield about | _choice(text, generation.finish) if text or generation.finish else None
     if generation.asked.details:
         yield about | {"choices": [], "usage": _usage(generation)}
     yield "[DONE]"
 
 
-def _certain_to(generation: Generation, finish: str | None) -> int:
-    """How much of the text is neither a stop string nor what may become one."""
+def _certain(generation: Generation) -> str:
+    """The text so far, up to a stop string or what may become one."""
     text, stops = generation.text, generation.asked.stop
-    if finish == "stop_sequence":
-        return min(at for stop in stops if (at := text.find(stop)) >= 0)
-    begun = (n for stop in stops for n in range(1, len(stop)) if text.endswith(stop[:n]))
-    return len(text) - (0 if finish else max(begun, default=0))
+    begun = (len(text) - n for stop in stops for n in range(1, len(stop)) if text.endswith(stop[:n]))
+    met = (at for stop in stops if (at := text.find(stop)) >= 0)
+    ends = {None: begun, "stop_sequence": met}.get(generation.finish) or ()
+    return generation.asked.before + text[: min(ends, default=len(text))]
 
 
 def _choice(text: str, finish: str | None) -> Json:

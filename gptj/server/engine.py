@@ -5,7 +5,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,19 +24,20 @@ _SMALL_BYTES = 100_000_000
 
 REPLIES = Counter("gptj_replies", "Requests for a reply, by how they ended.", ["outcome"])
 READ, WRITTEN = Counter("gptj_prompt_tokens", "Tokens read."), Counter("gptj_generated_tokens", "Tokens written.")
-FIRST = Histogram("gptj_first_token_seconds", "From a request to its reply's first token, waiting included.")
+FIRST = Histogram(
+    "gptj_first_token_seconds", "From a request to its reply's first token, waiting in the queue included."
+)
 WAITING, RUNNING = Gauge("gptj_waiting", "Replies that wait."), Gauge("gptj_running", "Replies being computed.")
 
 
 @dataclass(frozen=True)
 class Token:
-    """A token of a reply. Its text is empty while a character is not complete; the last one says why it is the last."""
+    """A token of a reply, as TGI shows it. Its text is empty while a character is not complete."""
 
     id: int
     text: str
     logprob: float | None
     special: bool
-    finish: str | None
 
 
 class Engine:
@@ -45,9 +46,8 @@ class Engine:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.folder = Path(config.gptj_path) if config.gptj_path else TINY
-        self.name = self.folder.name
         self._slots = threading.Semaphore(config.gptj_slots)
-        self._loaded = threading.Event()
+        self.ready = threading.Event()
         self._bytes = sum(file.stat().st_size for file in self.folder.glob("*.bin"))
 
     def load(self) -> None:
@@ -70,7 +70,7 @@ class Engine:
         self.new_decoder = tokenizers.decoders.DecodeStream
         # A library of CUDA that is missing is missed by the first token only.
         self.model.generate_batch([self.tokenizer.encode("Human:").tokens], max_length=1)
-        self._loaded.set()
+        self.ready.set()
 
     def _threads(self, gpu: bool) -> tuple[int, int]:
         """How many replies are computed at once, each by how many threads, where the settings leave it open.
@@ -83,64 +83,73 @@ class Engine:
         at_once, each = (4, 1) if gpu else by_size
         return self.config.gptj_threads or at_once, self.config.gptj_threads_per_reply or each
 
-    def loaded(self, wait_s: float = 0) -> "Engine":
-        """Itself. Raises Refused while it is not loaded yet, after so many seconds."""
-        if not self._loaded.wait(wait_s):
-            raise Refused("loading", f"Model {self.name} is currently loading", 1 + self._bytes // _BYTES_PER_S)
+    def loaded(self) -> "Engine":
+        """Itself. Raises Refused while it is not loaded yet, or is about to leave."""
+        if not self.ready.is_set():
+            raise Refused("loading", f"Model {self.folder.name} is currently loading", 1 + self._bytes // _BYTES_PER_S)
         return self
 
-    def open(self, asked: Request) -> "Generation":
-        """Take a slot for a reply; closing the reply gives it back. Raises Refused."""
-        began = time.monotonic()
+    def open(self, asked: Request, here: Callable[[], bool]) -> "Generation":
+        """Take a slot for a reply, while the client is `here`; closing the reply gives it back. Raises Refused."""
         if not self._slots.acquire(blocking=False):
             raise Refused("overloaded", "Model is overloaded", 1)
         with ExitStack() as ending:
             ending.callback(self._slots.release)
-            self.loaded(WAIT_FOR_MODEL_S if asked.wait_for_model else 0)
-            room = self.context_tokens - asked.max_new_tokens
+            until = time.monotonic() + WAIT_FOR_MODEL_S * asked.wait_for_model
+            while time.monotonic() < until and here() and not self.ready.wait(TICK_S):
+                pass
+            room = self.loaded().context_tokens - asked.max_new_tokens
             if room < 1:
                 raise Refused("validation", f"`max_new_tokens` must be less than {self.context_tokens}")
             prompt = self.tokenizer.encode(asked.prompt).tokens[-min(room, asked.truncate or room) :]
-            return Generation(self, asked, prompt, began, ending.pop_all())
+            return Generation(self, asked, here, prompt, ending.pop_all())
 
 
 class Generation:
     """One reply as it is written. Iterating yields its tokens, and None whenever there is none for TICK_S seconds.
 
+    With the last one `finish` says why it is the last; there is none where the client is no longer `here`.
     `close()` cancels what is left of it and gives the slot back; it may be called twice.
     """
 
-    def __init__(self, engine: Engine, asked: Request, prompt: list[str], began: float, ending: ExitStack) -> None:
-        self.asked = asked
-        self._engine, self._prompt, self._began, self._ending = engine, prompt, began, ending
+    finish: str | None = None
+
+    def __init__(
+        self, engine: Engine, asked: Request, here: Callable[[], bool], prompt: list[str], ending: ExitStack
+    ) -> None:
+        self.asked, self._here = asked, here
+        self._engine, self._prompt, self._began, self._ending = engine, prompt, time.monotonic(), ending
         self._steps: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._cancelled = self._computing = False
         self._decoder = engine.new_decoder(skip_special_tokens=True)
         self.text, self.outcome = "", "cancelled"
         self.input_tokens, self.tokens = len(prompt), 0
-        ending.callback(lambda: REPLIES.labels(self.outcome).inc())
+        ending.callback(lambda: REPLIES.labels(self.finish or self.outcome).inc())
 
     def __iter__(self) -> Iterator[Token | None]:
         with WAITING.track_inprogress():
             while not self._engine.running.acquire(timeout=TICK_S):
+                if not self._here():
+                    return
                 yield None
         self._computing = True
         RUNNING.inc()
         READ.inc(self.input_tokens)
-        (result,) = self._start()
-        finish = None
-        while finish is None:
+        (result,) = self._engine.model.generate_batch(
+            [self._prompt], asynchronous=True, callback=self._step, include_prompt_in_result=False, return_scores=True,
+            max_length=self.asked.max_new_tokens, repetition_penalty=self.asked.repetition_penalty or 1.0,
+            **self.asked.sampling,
+        )  # fmt: skip
+        while not self.finish and self._here():
+            token = None
             try:
                 token = self._token(self._steps.get(timeout=TICK_S))
             except queue.Empty:
-                if result.done():
+                if result.done() and self._steps.empty():
                     self.outcome = "failed"
                     result.result()  # raises what went wrong
                     raise RuntimeError("the reply has no end") from None
-                yield None
-                continue
-            finish = token.finish
             yield token
         self.close()
 
@@ -156,13 +165,6 @@ class Generation:
                 self._engine.running.release()
             self._computing = False
 
-    def _start(self) -> Any:
-        return self._engine.model.generate_batch(
-            [self._prompt], asynchronous=True, callback=self._step, include_prompt_in_result=False, return_scores=True,
-            max_length=self.asked.max_new_tokens, repetition_penalty=self.asked.repetition_penalty or 1.0,
-            **self.asked.sampling,
-        )  # fmt: skip
-
     def _step(self, step: Any) -> bool:
         """Called by the model's thread for each token; the answer tells whether to stop here."""
         self._steps.put(step)
@@ -173,18 +175,15 @@ class Generation:
     def _token(self, step: Any) -> Token:
         special = step.token_id in self._engine.special
         piece = self._decoder.step(self._engine.tokenizer, step.token_id) or ""
-        before = len(self.text)
         self.text += piece
         self.tokens += 1
         WRITTEN.inc()
         if self.tokens == 1:
             FIRST.observe(time.monotonic() - self._began)
-        finish = None
         # A stop string may have begun in an earlier token. Like TGI's, the text includes it.
-        if any(stop in self.text[max(0, before - len(stop)) :] for stop in self.asked.stop):
-            finish = "stop_sequence"
+        if any(stop in self.text[-len(piece + stop) :] for stop in self.asked.stop):
+            self.finish = "stop_sequence"
             self._cancelled = True
         elif step.is_last:
-            finish = "eos_token" if special else "length"
-        self.outcome = finish or self.outcome
-        return Token(step.token_id, step.token if special else piece, step.log_prob, special, finish)
+            self.finish = "eos_token" if special else "length"
+        return Token(step.token_id, step.token if special else piece, step.log_prob, special)

@@ -2,10 +2,10 @@
 
 import json
 import logging
-import select
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
+from multiprocessing.connection import wait
 from typing import Any
 
 from flask import Response, current_app, request
@@ -17,7 +17,6 @@ SEND_S = 30.0  # a client that takes nothing for so long is gone
 _STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 Json = dict[str, Any]
-Tokens = Iterator[Token | None]
 log = logging.getLogger(__name__)
 
 
@@ -37,20 +36,19 @@ def asked(read: Callable[[Any], Request]) -> Request:
 
 def write(asked: Request) -> tuple[Generation, list[Token]]:
     """A reply and all of its tokens; only some where the client has hung up, and nobody reads them."""
-    generation, tokens = _begin(asked)
-    with closing(generation):
-        return generation, [token for token in tokens if token]
+    with closing(_begin(asked)) as generation:
+        return generation, [token for token in generation if token]
 
 
-def stream(asked: Request, tell: Callable[[Generation, Tokens], Iterator[Json | str | None]]) -> Response:
+def stream(asked: Request, tell: Callable[[Generation], Iterator[Json | str | None]]) -> Response:
     """A reply as events, while it is written; None is told as a comment, that the connection may not seem dead."""
-    generation, tokens = _begin(asked)
+    generation = _begin(asked)
     # The status has been sent when the model fails.
     failure = problem("generation", "Request failed during generation")
 
     def events() -> Iterator[bytes]:
         try:
-            for event in tell(generation, tokens):
+            for event in tell(generation):
                 yield b": still here\n\n" if event is None else _event(event)
         except RuntimeError as error:
             log.error("generation failed: %s", error)
@@ -72,21 +70,17 @@ def problem(kind: str, message: str) -> Json:
     return {"error": {"message": message, "type": kind, "param": None, "code": None}}
 
 
-def _begin(asked: Request) -> tuple[Generation, Tokens]:
+def _begin(asked: Request) -> Generation:
     connection: socket.socket = request.environ["gunicorn.socket"]
     connection.settimeout(SEND_S)
-    generation = engine().open(asked)
-    return generation, _while_connected(generation, connection)
+    return engine().open(asked, lambda: _is_here(connection))
 
 
-def _while_connected(generation: Generation, connection: socket.socket) -> Tokens:
-    """The tokens, as long as the client is there: also one that waits in silence is seen to go."""
-    poll = select.poll()
-    poll.register(connection, select.POLLIN)
-    for token in generation:
-        if poll.poll(0) and connection.recv(1, socket.MSG_PEEK) == b"":
-            return
-        yield token
+def _is_here(connection: socket.socket) -> bool:
+    """Whether the client has not hung up: also one that waits in silence is seen to go."""
+    with suppress(OSError):
+        return not wait([connection], 0) or connection.recv(1, socket.MSG_PEEK) != b""
+    return False
 
 
 def _event(value: Json | str) -> bytes:

@@ -8,8 +8,8 @@ from werkzeug.exceptions import HTTPException
 
 from chat import VERSION
 from gptj.server import completions
-from gptj.server.engine import REPLIES, Engine, Generation, Token
-from gptj.server.exchange import Json, Tokens, asked, engine, log, problem, stream, write
+from gptj.server.engine import REPLIES, Engine, Generation
+from gptj.server.exchange import Json, asked, engine, log, problem, stream, write
 from gptj.server.parameters import Refused, Request, read
 
 MAX_BODY_BYTES = 1_000_000
@@ -69,7 +69,7 @@ def metrics() -> Response:
 def info() -> Response:
     served = engine().loaded()
     return jsonify(
-        model_id=served.name, model_dtype=served.model.compute_type, model_device_type=served.model.device,
+        model_id=served.folder.name, model_dtype=served.model.compute_type, model_device_type=served.model.device,
         max_input_tokens=served.context_tokens - 1, max_total_tokens=served.context_tokens,
         max_concurrent_requests=served.config.gptj_slots, version=VERSION,
     )  # fmt: skip
@@ -79,27 +79,21 @@ def _whole(asked: Request) -> Json:
     generation, tokens = write(asked)
     answer: Json = {"generated_text": asked.before + generation.text}
     if asked.details and tokens:
-        shown = [_shape(token) for token in tokens]
-        answer["details"] = _details(tokens[-1], generation) | {"prefill": [], "tokens": shown}
+        answer["details"] = _details(generation) | {"prefill": [], "tokens": [vars(token) for token in tokens]}
     return answer
 
 
-def _events(generation: Generation, tokens: Tokens) -> Iterator[Json | None]:
-    index, end = 0, Json(generated_text=None, details=None)
-    for token in tokens:
-        index += bool(token)
-        if token and token.finish:
-            end = Json(generated_text=generation.asked.before + generation.text, details=_details(token, generation))
-        yield {"index": index, "token": _shape(token)} | end if token else None
+def _events(generation: Generation) -> Iterator[Json | None]:
+    end = Json(generated_text=None, details=None)
+    for token in generation:
+        if generation.finish:
+            end = Json(generated_text=generation.asked.before + generation.text, details=_details(generation))
+        yield {"index": generation.tokens, "token": vars(token)} | end if token else None
 
 
-def _shape(token: Token) -> Json:
-    return {"id": token.id, "text": token.text, "logprob": token.logprob, "special": token.special}
-
-
-def _details(last: Token, generation: Generation) -> Json:
+def _details(generation: Generation) -> Json:
     lengths = {"generated_tokens": generation.tokens, "input_length": generation.input_tokens}
-    return {"finish_reason": last.finish, "seed": generation.asked.seed} | lengths
+    return {"finish_reason": generation.finish, "seed": generation.asked.seed} | lengths
 
 
 @routes.app_errorhandler(Refused)
