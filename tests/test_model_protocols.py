@@ -494,9 +494,10 @@ def test_of_a_long_window_that_fits_nothing_is_cut(vllm: DialectServer) -> None:
     assert len(vllm.asked("/tokenize")) == 1
 
 
-def test_a_tokenizer_that_fails_once_is_asked_again(vllm: DialectServer) -> None:
+@pytest.mark.parametrize("status", [500, 502, 503])
+def test_a_tokenizer_that_fails_is_not_waited_for_but_asked_again(vllm: DialectServer, status: int) -> None:
     counts, model = tokenizer(lambda text: {"tokens": tokens(text)}), Model(Config(model_url=vllm.url, **SMALL))
-    vllm.routes["/tokenize"] = lambda _: (500, {}, b"")
+    vllm.routes["/tokenize"] = lambda _: (status, {}, b"")
     assert "".join(model.reply(LONG, 10))
     vllm.routes["/tokenize"] = counts
     assert "".join(model.reply(LONG, 10))

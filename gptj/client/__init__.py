@@ -93,7 +93,8 @@ class Reply(AbstractContextManager["Reply"]):
         pause_s, empty = FIRST_PAUSE_S, 0
         while not self._begun:
             try:
-                with closing(self._answer()) as response:
+                self._body = self._model.body(self._window, self._aside)
+                with closing(self._ask(self._model.url, self._body)) as response:
                     for certain in self._text(response):
                         self._begun = True
                         yield certain
@@ -109,17 +110,15 @@ class Reply(AbstractContextManager["Reply"]):
                 silent = isinstance(error, urllib3.exceptions.ReadTimeoutError) and not self._begun
                 raise (ModelTimeout if silent else ModelBroke) from error
 
-    def _answer(self) -> requests.Response:
-        self._body = self._model.body(self._window, self._aside)
-        return self._ask(self._model.url, self._body)
-
     def _aside(self, url: str, body: Json | None) -> Any:
         """What the server says to a question beside that for a reply: its JSON, {} if it has none, None if it broke."""
         try:
             with closing(self._ask(url, body)) as response:
                 return read(response.raw.read(ASIDE_BYTES, decode_content=True))
-        except (ModelRefused, ModelBroke, ModelGarbage) as error:
-            return None if isinstance(error, ModelBroke) else {}
+        except (ModelRefused, ModelBroke, ModelGarbage, Overloaded) as error:
+            if isinstance(error, Overloaded) and not body:  # a name is worth waiting for, a count can be guessed
+                raise
+            return {} if isinstance(error, ModelRefused | ModelGarbage) else None
 
     def _ask(self, url: str, body: Json | None) -> requests.Response:
         """The server's answer with status 200, as yet unread."""
