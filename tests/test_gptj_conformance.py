@@ -220,6 +220,10 @@ def test_completions_know_echo_length_and_lists_of_one(ai: OpenAI) -> None:
     assert "".join(chunk.choices[0].text for chunk in echoed) == choice.text
 
 
+def test_any_seed_is_left_aside(ai: OpenAI) -> None:
+    assert ai.completions.create(**GREEDY | {"max_tokens": 1}, seed=-1).choices
+
+
 def test_completions_are_short_and_drawn_by_chance_unless_told_otherwise(ai: OpenAI) -> None:
     usual = ai.completions.create(model="any", prompt="Human: Tell me a long story\nBot:")
     assert usual.usage and usual.usage.completion_tokens <= 16

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import ctranslate2
@@ -96,6 +97,13 @@ def test_root_answers_with_a_list_and_the_prompt_unless_declined(url: str, path:
     assert full["generated_text"] == PROMPT + part["generated_text"]
 
 
+def test_routes_are_also_below_a_models_name(url: str) -> None:
+    below = f"{url}/models/EleutherAI/gpt-j-6b"
+    assert post(below, max_new_tokens=2).json().keys() == {"generated_text"}
+    assert len(events(post(below, "/generate_stream", max_new_tokens=2))) == 2
+    assert post(below, "/tokenize").json()[0].keys() == {"id", "text", "start", "stop"}
+
+
 def test_stream_joins_to_the_whole_text(url: str) -> None:
     response = post(url, "/generate_stream", stop=["Human:"])
     assert response.headers["Content-Type"].startswith("text/event-stream")
@@ -165,7 +173,17 @@ def test_long_prompts_are_cut_from_the_left(url: str) -> None:
 
 
 def test_unknown_parameters_are_left_aside(url: str) -> None:
-    assert post(url, max_new_tokens=2, watermark=True, typical_p=0.5, seed=7, top_k=None).status_code == 200
+    assert post(url, max_new_tokens=2, min_p=0.5, watermark=False, seed=7, top_k=None).status_code == 200
+
+
+def test_more_than_all_words_are_all_words(url: str) -> None:
+    for path in ("/generate", "/generate_stream"):
+        assert post(url, path, max_new_tokens=2, top_k=1_000_000).status_code == 200
+
+
+def test_special_tokens_are_plain_text_in_a_prompt(url: str) -> None:
+    tokens = requests.post(f"{url}/tokenize", json={"inputs": "a<|endoftext|>b"}, timeout=10).json()
+    assert "".join(token["text"] for token in tokens) == "a<|endoftext|>b" and len(tokens) > 3
 
 
 def test_nothing_can_be_null(url: str) -> None:
@@ -198,6 +216,8 @@ def test_nothing_can_be_null(url: str) -> None:
         {"top_n_tokens": 3},
         {"frequency_penalty": 0.5},
         {"grammar": {"type": "json"}},
+        {"typical_p": 0.5},
+        {"watermark": True},
     ],
 )
 def test_bad_parameters_are_named(url: str, parameters: dict[str, Any]) -> None:
@@ -477,6 +497,10 @@ def test_model_that_fails_is_told_in_the_answer_or_in_the_stream(loaded: Engine,
     broken.model = ctranslate2.Generator(str(TINY))
     broken.model.unload_model()
     visitor = Visitor(broken)
-    assert visitor.post("/generate").status_code == 500
-    assert b'"error_type": "generation"' in visitor.post().data
+    for model in (broken.model, SimpleNamespace(generate_batch=lambda *_, **__: int("what CTranslate2 may raise too"))):
+        broken.model = model
+        answer = visitor.post("/generate")
+        assert answer.status_code == 500 and answer.json["error_type"] == "generation"
+        with visitor.post() as stream:
+            assert b'"error_type": "generation"' in stream.data
     visitor.close()

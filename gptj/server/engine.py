@@ -66,6 +66,7 @@ class Engine:
         )  # fmt: skip
         self.running = threading.Semaphore(at_once)
         self.tokenizer = tokenizers.Tokenizer.from_file(str(self.folder / "tokenizer.json"))
+        self.tokenizer.encode_special_tokens = True  # as what they are in a prompt: its users' text, not the text's end
         self.special = {id for id, token in self.tokenizer.get_added_tokens_decoder().items() if token.special}
         self.new_decoder = tokenizers.decoders.DecodeStream
         # A library of CUDA that is missing is missed by the first token only.
@@ -139,7 +140,7 @@ class Generation:
         (result,) = self._engine.model.generate_batch(
             [self._prompt], asynchronous=True, callback=self._step, include_prompt_in_result=False, return_scores=True,
             max_length=self.asked.max_new_tokens, repetition_penalty=self.asked.repetition_penalty or 1.0,
-            **self.asked.sampling,
+            **self.asked.sampling(self._engine.tokenizer.get_vocab_size()),
         )  # fmt: skip
         while not self.finish and self._here():
             token = None

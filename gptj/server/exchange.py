@@ -50,7 +50,7 @@ def stream(asked: Request, tell: Callable[[Generation], Iterator[Json | str | No
         try:
             for event in tell(generation):
                 yield b": still here\n\n" if event is None else _event(event)
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
             log.error("generation failed: %s", error)
             yield _event(failure)
 

@@ -36,10 +36,10 @@ class Request:
     details: bool = False
     wait_for_model: bool = False
 
-    @property
-    def sampling(self) -> dict[str, float]:
-        """How CTranslate2 draws the words. As in TGI a setting for it asks for it, unless do_sample says no."""
-        drawn = {"sampling_temperature": self.temperature, "sampling_topk": self.top_k, "sampling_topp": self.top_p}
+    def sampling(self, tokens: int) -> dict[str, float]:
+        """How CTranslate2 draws one of so many tokens. As in TGI a setting asks for it, unless do_sample says no."""
+        top_k = self.top_k and min(self.top_k, tokens)
+        drawn = {"sampling_temperature": self.temperature, "sampling_topk": top_k, "sampling_topp": self.top_p}
         given = {name: value for name, value in drawn.items() if value is not None}
         if self.temperature == 0 or self.do_sample is False or not (given or self.do_sample):
             return {}
@@ -59,8 +59,8 @@ OPENAI = {"max_new_tokens": "max_tokens", "inputs": "prompt", "return_full_text"
 # What would make another reply and cannot be had, with the value that asks for nothing. What is unknown to both
 # protocols is left aside, as TGI does.
 _REFUSED: dict[str, Any] = {
-    "decoder_input_details": False, "top_n_tokens": 0, "grammar": None, "best_of": 1, "n": 1, "suffix": "",
-    "logprobs": None, "logit_bias": {}, "presence_penalty": 0, "frequency_penalty": 0,
+    "decoder_input_details": False, "top_n_tokens": 0, "grammar": None, "best_of": 1, "suffix": "", "typical_p": 1,
+    "logprobs": None, "logit_bias": {}, "presence_penalty": 0, "frequency_penalty": 0, "watermark": False, "n": 1,
 }  # fmt: skip
 
 
@@ -78,6 +78,7 @@ def read_completion(body: Any) -> Request:
     """Read a body of OpenAI's completions. Raises Refused, with TGI's names of the parameters."""
     whole = {"echo": False, "max_tokens": 16, "temperature": 1, "stream_options": {}} | _object("body", body)
     given = whole | {ours: whole[theirs] for ours, theirs in OPENAI.items() if theirs in whole}
+    given.pop("seed", None)  # any number is one there, and it has no effect
     given["details"] = _object("stream_options", whole["stream_options"]).get("include_usage", False)
     # One stop may stand alone, and one prompt in a list.
     if isinstance(stop := given.get("stop"), str):

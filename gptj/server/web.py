@@ -36,17 +36,20 @@ def root(_name: str = "") -> Response:
 
 
 @routes.post("/generate")
-def generate() -> Response:
+@routes.post("/models/<path:_name>/generate")
+def generate(_name: str = "") -> Response:
     return jsonify(_whole(asked(read)))
 
 
 @routes.post("/generate_stream")
-def generate_stream() -> Response:
+@routes.post("/models/<path:_name>/generate_stream")
+def generate_stream(_name: str = "") -> Response:
     return stream(asked(read), _events)
 
 
 @routes.post("/tokenize")
-def tokenize() -> Response:
+@routes.post("/models/<path:_name>/tokenize")
+def tokenize(_name: str = "") -> Response:
     """The tokens of a prompt, so that a client can see whether it has room."""
     read_in = engine().loaded().tokenizer.encode(asked(read).prompt)
     each = zip(read_in.ids, read_in.tokens, read_in.offsets, strict=True)
@@ -98,8 +101,7 @@ def _details(generation: Generation) -> Json:
 
 @routes.app_errorhandler(Refused)
 def _refused(error: Refused) -> tuple[Json, int, dict[str, str]]:
-    if request.method == "POST":
-        REPLIES.labels(error.kind).inc()
+    REPLIES.labels(error.kind).inc(request.method == "POST")
     if error.kind == "validation":
         return problem(error.kind, str(error)), 400 if request.path.startswith("/v1/") else 422, {}
     status, more = (429, {}) if error.kind == "overloaded" else (503, {"estimated_time": error.retry_s})
@@ -107,7 +109,8 @@ def _refused(error: Refused) -> tuple[Json, int, dict[str, str]]:
 
 
 @routes.app_errorhandler(RuntimeError)
-def _failed(error: RuntimeError) -> tuple[Json, int]:
+@routes.app_errorhandler(ValueError)
+def _failed(error: Exception) -> tuple[Json, int]:
     log.error("generation failed: %s", error)
     return problem("generation", "Request failed during generation"), 500
 
