@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -210,7 +211,6 @@ def test_nothing_can_be_null(url: str) -> None:
         {"stop": [1]},
         {"stop": ["a"] * 17},
         {"truncate": 0},
-        {"seed": -1},
         {"decoder_input_details": True},
         {"best_of": 2},
         {"top_n_tokens": 3},
@@ -333,6 +333,38 @@ def test_sigterm_does_not_wait_for_ever(tmp_path: Path) -> None:
         assert not refuses(f"http://127.0.0.1:{port}")
         process.popen.send_signal(signal.SIGTERM)
         assert process.popen.wait(60) == 0
+
+
+def test_half_sent_requests_do_not_block_the_others(tmp_path: Path) -> None:
+    short = "from gptj.server import exchange, __main__ as server; exchange.SEND_S = 2; server.main()"
+    port, half = free_port(), b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"
+    process = Process(python("-c", short, "--port", str(port)), tmp_path / "log", GPTJ_SLOTS="1")
+    wait_for(lambda: not refuses(f"http://127.0.0.1:{port}"), within_s=30)
+    with ExitStack() as held:
+        for at in range(1 + 40):
+            held.enter_context(socket.create_connection(("127.0.0.1", port))).sendall(half[: 20 if at % 2 else None])
+        assert requests.get(f"http://127.0.0.1:{port}/health", timeout=30)
+    process.end()
+    assert "Traceback" not in process.log.read_text()
+
+
+def test_sigterm_is_told_on_connections_that_stay(narrow: tuple[Process, str]) -> None:
+    process, url = narrow
+    with LongReply(url) as reader, requests.Session() as session:
+        assert session.get(f"{url}/health", timeout=5).status_code == 200
+        process.popen.send_signal(signal.SIGTERM)
+        wait_for(lambda: refuses(url))
+        answer = session.get(f"{url}/health", timeout=5)
+        assert answer.status_code == 503 and answer.headers["Retry-After"]
+        reader.rest()
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="there is no IPv6")
+def test_address_of_ipv6_needs_no_brackets(tmp_path: Path) -> None:
+    port = free_port()
+    process = Process(python("-m", "gptj.server", "--host", "::1", "--port", str(port)), tmp_path / "log")
+    wait_for(lambda: not refuses(f"http://[::1]:{port}"))
+    assert process.end() == 0
 
 
 def test_prompts_are_not_logged(narrow: tuple[Process, str]) -> None:

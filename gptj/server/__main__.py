@@ -7,8 +7,11 @@ gunicorn's threaded worker carries it: CTranslate2 wants real threads; it stream
 import argparse
 import os
 import signal
+import socket
 import sys
 import threading
+import time
+from multiprocessing.connection import wait
 from typing import Any
 
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
@@ -16,23 +19,42 @@ from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped
 
 from chat.config import Config, from_environ
 from chat.errors import ConfigError
+from gptj.server import exchange
 from gptj.server.engine import Engine
 from gptj.server.web import create_app
 
 STOP_S = 20  # as long as a reply may still take; who started this one may well be less patient
 
 
+class Connection(socket.socket):
+    """A client's: who has not sent a whole request within SEND_S counts as gone, also who sends it bit by bit."""
+
+    until: float
+
+    def recv(self, *args: int) -> bytes:
+        late = self.gettimeout() is None and not wait([self], self.until - time.monotonic())
+        return b"" if late else super().recv(*args)
+
+
 class Worker(ThreadWorker):  # type: ignore[misc]
-    """gunicorn's threaded worker, but one that refuses new connections while it finishes what runs.
+    """gunicorn's threaded worker, but one that refuses new connections and replies while it finishes what runs.
 
     The original leaves them waiting, until they are reset with the last reply: to a client that looks like a crash.
+    It also waits for the rest of a request for ever.
     """
+
+    def handle(self, conn: Any) -> Any:
+        if not conn.initialized:
+            conn.sock = Connection(fileno=conn.sock.detach())
+        conn.sock.until = time.monotonic() + exchange.SEND_S
+        return super().handle(conn)
 
     def set_accept_enabled(self, enabled: bool) -> None:
         super().set_accept_enabled(enabled)
         if not self.alive:
             for listener in self.sockets:
                 listener.close()
+            self.wsgi.extensions["engine"].ready.clear()
 
 
 class Server(BaseApplication):  # type: ignore[misc]
@@ -44,11 +66,10 @@ class Server(BaseApplication):  # type: ignore[misc]
 
     def load_config(self) -> None:
         # More threads than slots, so that there is always one to refuse with.
-        slots = self._config.gptj_slots
         settings = {
-            "bind": self._address, "worker_class": Worker, "workers": 1, "threads": slots + 32,
-            "worker_connections": 2 * slots + 1000, "keepalive": 75, "timeout": 0, "graceful_timeout": STOP_S,
-            "loglevel": "warning", "control_socket_disable": True,
+            "bind": self._address, "worker_class": Worker, "workers": 1, "keepalive": 75, "timeout": 0,
+            "threads": self._config.gptj_slots + 32, "worker_connections": 2 * self._config.gptj_slots + 1000,
+            "graceful_timeout": STOP_S, "loglevel": "warning", "control_socket_disable": True,
         }  # fmt: skip
         for name, value in settings.items():
             self.cfg.set(name, value)
@@ -82,7 +103,7 @@ def main() -> None:
         parser.error(error.detail)
     if args.until_stdin_closes:
         threading.Thread(target=_end_with_stdin, daemon=True).start()
-    Server(config, f"{args.host}:{args.port}").run()
+    Server(config, f"[{args.host}]:{args.port}").run()  # gunicorn takes the brackets off any host
 
 
 def _end_with_stdin() -> None:

@@ -17,6 +17,7 @@ from chat.config import Config
 from gptj.server.parameters import Refused, Request
 
 TINY = Path(__file__).resolve().parent.parent / "tiny"
+Here = Callable[[], bool]  # whether the client is
 TICK_S = 0.5
 WAIT_FOR_MODEL_S = 120  # of those who would rather wait than hear that the model is loading
 _BYTES_PER_S = 500_000_000  # a guess, on which the estimate of the time to load rests
@@ -57,11 +58,10 @@ class Engine:
         import tokenizers
 
         self.context_tokens = int(json.loads((self.folder / "config.json").read_text()).get("n_positions") or 2048)
-        device = self.config.gptj_device
-        at_once, each = self._threads(device != "cpu" and ctranslate2.get_cuda_device_count() > 0)
+        at_once, each = self._threads(self.config.gptj_device != "cpu" and ctranslate2.get_cuda_device_count() > 0)
         # Without limit: it is us who count the waiting, and a full queue would block.
         self.model = ctranslate2.Generator(
-            str(self.folder), device=device, compute_type=self.config.gptj_compute,
+            str(self.folder), device=self.config.gptj_device, compute_type=self.config.gptj_compute,
             inter_threads=at_once, intra_threads=each, max_queued_batches=-1,
         )  # fmt: skip
         self.running = threading.Semaphore(at_once)
@@ -90,7 +90,7 @@ class Engine:
             raise Refused("loading", f"Model {self.folder.name} is currently loading", 1 + self._bytes // _BYTES_PER_S)
         return self
 
-    def open(self, asked: Request, here: Callable[[], bool]) -> "Generation":
+    def open(self, asked: Request, here: Here) -> "Generation":
         """Take a slot for a reply, while the client is `here`; closing the reply gives it back. Raises Refused."""
         if not self._slots.acquire(blocking=False):
             raise Refused("overloaded", "Model is overloaded", 1)
@@ -115,9 +115,7 @@ class Generation:
 
     finish: str | None = None
 
-    def __init__(
-        self, engine: Engine, asked: Request, here: Callable[[], bool], prompt: list[str], ending: ExitStack
-    ) -> None:
+    def __init__(self, engine: Engine, asked: Request, here: Here, prompt: list[str], ending: ExitStack) -> None:
         self.asked, self._here = asked, here
         self._engine, self._prompt, self._began, self._ending = engine, prompt, time.monotonic(), ending
         self._steps: queue.SimpleQueue[Any] = queue.SimpleQueue()

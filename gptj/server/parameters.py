@@ -50,8 +50,8 @@ class Request:
 _LIMITS: dict[str, tuple[type, float, float]] = {
     "max_new_tokens": (int, 1, 100_000), "truncate": (int, 1, 1_000_000), "temperature": (float, 0, 100),
     "top_k": (int, 0, 1_000_000), "top_p": (float, 1e-6, 1), "repetition_penalty": (float, 1e-6, 100),
-    "seed": (int, 0, 2**64 - 1), "do_sample": (bool, 0, 1), "return_full_text": (bool, 0, 1), "details": (bool, 0, 1),
-    "stream": (bool, 0, 1), "wait_for_model": (bool, 0, 1),
+    "seed": (int, -(2**63), 2**64 - 1), "do_sample": (bool, 0, 1), "return_full_text": (bool, 0, 1),
+    "details": (bool, 0, 1), "stream": (bool, 0, 1), "wait_for_model": (bool, 0, 1),
 }  # fmt: skip
 _TOLD = {int: "a whole number", float: "a number", bool: "true or false", dict: "a JSON object", str: "a string"}
 # OpenAI's names, where they are others.
@@ -78,7 +78,6 @@ def read_completion(body: Any) -> Request:
     """Read a body of OpenAI's completions. Raises Refused, with TGI's names of the parameters."""
     whole = {"echo": False, "max_tokens": 16, "temperature": 1, "stream_options": {}} | _object("body", body)
     given = whole | {ours: whole[theirs] for ours, theirs in OPENAI.items() if theirs in whole}
-    given.pop("seed", None)  # any number is one there, and it has no effect
     given["details"] = _object("stream_options", whole["stream_options"]).get("include_usage", False)
     # One stop may stand alone, and one prompt in a list.
     if isinstance(stop := given.get("stop"), str):

@@ -12,15 +12,13 @@ from gptj.server.engine import REPLIES, Engine, Generation
 from gptj.server.exchange import Json, asked, engine, log, problem, stream, write
 from gptj.server.parameters import Refused, Request, read
 
-MAX_BODY_BYTES = 1_000_000
-
 routes = Blueprint("generation", __name__)
 
 
 def create_app(engine: Engine) -> Flask:
     """The server as a WSGI application."""
     app = Flask("gptj.server", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.config["MAX_CONTENT_LENGTH"] = 1_000_000
     app.extensions["engine"] = engine
     app.register_blueprint(routes)
     app.register_blueprint(completions.routes)
