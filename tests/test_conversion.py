@@ -94,13 +94,20 @@ def test_what_cannot_be_converted_is_one_clear_line(theirs: Path, tmp_path: Path
     (tmp_path / "gpt2").mkdir()
     (tmp_path / "gpt2/config.json").write_text('{"model_type": "gpt2"}')
     shutil.copytree(theirs, tmp_path / "cut", ignore=shutil.ignore_patterns("*.safetensors"))
+    shutil.copytree(theirs, tmp_path / "wide")
+    config = json.loads((theirs / "config.json").read_text())
+    (tmp_path / "wide/config.json").write_text(json.dumps(config | {"n_embd": 2 * config["n_embd"]}))
+    shutil.copytree(theirs, tmp_path / "spoilt")
+    (tmp_path / "spoilt/model.safetensors").write_bytes(b"spoilt" * 100)
     for source, into, told in (
         ("", "out", "FROM=… names the checkpoint"),
         (tmp_path / "nothing", "out", "cannot be converted"),
         (tmp_path / "gpt2", "out", "is no GPT-J but gpt2"),
         (tmp_path / "cut", "out", "cannot be converted"),
+        (tmp_path / "wide", "out", "cannot be converted"),
+        (tmp_path / "spoilt", "out", "cannot be converted"),
         (theirs, "cut", "is there already"),
     ):
         done = convert(f"FROM={source}", f"INTO={tmp_path}/{into}")
         assert done.returncode != 0 and told in done.stderr and "Traceback" not in done.stderr
-    assert {path.name for path in tmp_path.iterdir()} == {"gpt2", "cut"}
+    assert {path.name for path in tmp_path.iterdir()} == {"gpt2", "cut", "wide", "spoilt"}

@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from safetensors import SafetensorError
+
 from gptj.train.conversion import QUANTIZATIONS, CannotConvert, convert_checkpoint
 
 _MODELS = Path(__file__).resolve().parents[2] / "models"
@@ -16,7 +18,8 @@ def main() -> None:
     source, revision = options.source, ""
     if not Path(source).is_dir():
         source, _, revision = source.partition("@")
-    into = options.into or _MODELS / f"{Path(source).name}-{options.quantization}"
+    name = Path(source).resolve().name  # also of `.`
+    into = options.into or _MODELS / f"{name}-{options.quantization}"
     if into.exists():
         sys.exit(f"{into} is there already; INTO=… names another folder")
     try:
@@ -25,8 +28,9 @@ def main() -> None:
         with TemporaryDirectory(dir=into.parent, prefix="converting-") as scratch:
             convert_checkpoint(source, Path(scratch, "model"), options.quantization, revision or None)
             Path(scratch, "model").rename(into)
-    except (CannotConvert, OSError, ValueError) as error:
-        sys.exit(f"{options.source} cannot be converted: {error}")
+    # transformers raises any of these for a checkpoint that is not what it says, some over many lines.
+    except (CannotConvert, OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        sys.exit(f"{options.source} cannot be converted: {' '.join(str(error).split())}")
     size = sum(file.stat().st_size for file in into.iterdir()) / 1e6
     print(f"{into} holds the model, in {size:,.0f} MB. Set GPTJ_PATH={into} for `make run`, or serve it to others by:")
     print(f"GPTJ_PATH={into} .venv/bin/python -m gptj.server --port 8001")
