@@ -61,10 +61,8 @@ def create(new: Json) -> tuple[Json, dict[str, str]]:
     if new["account"] is not None and (not login or login.account != plain(new["account"])):
         raise LoginRequired()
     rates.check("conversations")
-    if login:
-        conversation = Chats(store, login.account).create(new["name"], new["id"])
-    else:
-        conversation = Conversation.create(store, new["name"], conversation_id=new["id"])
+    made = new["name"], new["id"]
+    conversation = Chats(store, login.account).create(*made) if login else Conversation.create(store, *made)
     return conversation.snapshot(), {"Location": f"/api/conversations/{conversation.id}"}
 
 

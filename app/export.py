@@ -20,6 +20,5 @@ def as_markdown(head: Json, messages: Iterable[Json]) -> Iterator[str]:
     yield f"# {head['title'] or 'Conversation'}\n\nStarted {head['started_at']}\n"
     names = {"human": head["name"] or "Human", "bot": "Bot"}
     for message in messages:
-        how = message.get("status", "completed")
-        note = "" if how == "completed" else f" ({how})"
+        note = "" if (how := message.get("status", "completed")) == "completed" else f" ({how})"
         yield f"\n**{names[message['role']]}**, {message['at']}{note}\n\n{message['text']}\n"

@@ -48,7 +48,7 @@ class Chats:
         conversation = Conversation(self.store, conversation_id or str(uuid4()), self.account)
         if not conversation.note(new=True):
             raise LoginRequired()
-        Conversation.create(self.store, name, self.account, conversation.id)
+        Conversation.create(self.store, name, conversation.id, self.account)
         # The account may have been deleted in between.
         if not conversation.note():
             conversation.delete()

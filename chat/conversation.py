@@ -66,7 +66,7 @@ class Conversation:
     address: str = ""
 
     @classmethod
-    def create(cls, store: Store, name: str = "", owner: str = "", conversation_id: str = "") -> "Conversation":
+    def create(cls, store: Store, name: str = "", conversation_id: str = "", owner: str = "") -> "Conversation":
         """Make a conversation, if there is none of this id. An account's stays, a guest's for CHAT_TTL_S unused."""
         conversation = cls(store, conversation_id or str(uuid4()), owner)
         ttl_s = 0 if owner else store.config.chat_ttl_s
