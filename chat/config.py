@@ -31,6 +31,7 @@ class Config:
         " or redis+cluster://host:port,host:port. `make run` starts a private Valkey when it is not set.",
         secret=True,
     )
+    redis_connections: int = setting(64, "Connections in a pool to Redis; a web process has one pool, a worker two.", 1)
     redis_tls_verify: bool = setting(True, "Verify the certificate of a rediss:// server; 0 for a self-signed one.")
     redis_wait_replicas: int = setting(0, "Replicas of Redis that must have a message before it counts; else 503.", 0)
     broker_url: str = setting("", "Celery's broker, of any kind that kombu knows; else REDIS_URL.", secret=True)

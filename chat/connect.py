@@ -14,7 +14,7 @@ from chat import errors
 from chat.cluster import Cluster, Server
 from chat.config import Config
 
-TIMEOUT_S, CONNECTIONS_MAX = 2, 8
+TIMEOUT_S = 2
 
 
 def cluster(config: Config) -> Cluster | None:
@@ -48,10 +48,8 @@ def connect(config: Config, host: str = "") -> Server:
         if kind == "sentinel":
             return _through_sentinel(address, options)
         # Who finds all connections busy waits for one: each call is brief, and Redis serves one at a time anyway.
-        pool = redis.BlockingConnectionPool.from_url(
-            address, max_connections=CONNECTIONS_MAX, timeout=TIMEOUT_S, **options
-        )
-        return redis.Redis.from_pool(pool)
+        limits = {"max_connections": config.redis_connections, "timeout": TIMEOUT_S}
+        return redis.Redis.from_pool(redis.BlockingConnectionPool.from_url(address, **limits, **options))
     except ValueError:
         raise errors.ConfigError(
             "REDIS_URL takes redis://, rediss://, unix://, redis+cluster://host:port,host:port or"

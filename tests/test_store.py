@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,13 +62,15 @@ def test_a_silent_store_is_given_up_after_its_time_limit() -> None:
         assert time.monotonic() - begun < 10
 
 
-def test_a_process_takes_few_connections_however_much_it_asks_at_once(store: Store) -> None:
+def test_a_process_takes_few_connections_where_it_is_told_to(config: Config, store: Store) -> None:
     """Small plans of Redis have thirty for all, and a pool gives none back."""
     before = store.client.info("clients")["connected_clients"]
+    narrow = Store(replace(config, redis_connections=8))
     with ThreadPoolExecutor(60) as asking:
-        answers = list(asking.map(lambda n: store.execute("BLPOP", f"nothing-{n}", "0.05"), range(60)))
+        answers = list(asking.map(lambda n: narrow.execute("BLPOP", f"nothing-{n}", "0.05"), range(60)))
     assert answers == [None] * 60
     assert store.client.info("clients")["connected_clients"] - before < 10
+    narrow.close()
 
 
 def test_a_restart_of_the_store_does_not_cost_a_patient_worker_its_turn(tmp_path: Path) -> None:
